@@ -1,0 +1,46 @@
+"""Write .env and run the project's own bin/setup; never destroy the project.
+
+cookiecutter renders this file, then runs it with its own interpreter in the project's folder,
+and deletes the project if it exits non-zero: it exits 0 whatever happens.
+"""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
+
+
+def main() -> int:
+    """Set the project up as far as the answers and the environment say; return 0."""
+    project = Path.cwd()
+    override = os.environ.get(SETUP_VARIABLE, "").lower()
+    if override == "no":
+        return 0  # a tool that renders again wants the template's files, and nothing else
+    setup = runpy.run_path(str(project / "bin" / "setup"))
+    wanted = bool(ANSWERS["setup"]) or override == "yes"
+    status = setup["main"](setup["STEPS"] if wanted else setup["STEPS"][:1])
+    quote, bin_folder = setup["quote"], setup["PYTHON"].parent.relative_to(project)
+    print()
+    if status != 0:
+        print(f"The project is kept, in {project}")
+    elif not wanted:
+        print(f"The project is in {project}; nothing is installed yet. To go on:")
+        print(f"  {setup['resume']()}")
+    else:
+        print("The project is ready. To go on:")
+        print(f"  cd {quote(str(project))}")
+        print(f"  {bin_folder / 'flask'} seed           # roles, and an administrator")
+        print(f"  {bin_folder / 'flask'} run --debug    # then open http://127.0.0.1:5000")
+        print(f"  {bin_folder / 'pytest'}")
+    return 0
+
+
+if __name__ == "__main__":
+    # A terminal's encoding may lack a character of the folder's name.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(main())

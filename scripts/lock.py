@@ -1,0 +1,51 @@
+"""Refresh templates/requirements/: what a project of each DBMS installs, locked with hashes.
+
+    python -m scripts.lock
+
+Renders pyproject.toml for every DBMS and resolves it with uv for every platform and every
+Python it allows: one set for production, and one for development that holds the same versions.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+REQUIREMENTS = TEMPLATE / "templates" / "requirements"
+# What the project's README gives, and the head of each file repeats.
+COMPILE = "uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes"
+PRODUCTION = f"{COMPILE} -o requirements.txt"
+DEVELOPMENT = f"{COMPILE} --group dev -c requirements.txt -o requirements-dev.txt"
+
+
+def main() -> None:
+    """Lock the requirements of every DBMS."""
+    os.environ["FLASK_MIGRATE_TEMPLATE_SETUP"] = "no"
+    databases = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))["database"]
+    for database in databases:
+        names = {"requirements": database, "requirements-dev": f"{database}-dev"}
+        for name in names.values():
+            (REQUIREMENTS / f"{name}.txt").touch()  # the template includes them
+        with tempfile.TemporaryDirectory() as folder:
+            answers = {"database": database}
+            project = Path(
+                cookiecutter(
+                    str(TEMPLATE), no_input=True, output_dir=folder, extra_context=answers
+                )
+            )
+            for command in (PRODUCTION, DEVELOPMENT):
+                (project / command.split()[-1]).unlink()  # or uv would keep its pins
+                options = ["--quiet", "--custom-compile-command", command]
+                subprocess.run([*command.split(), *options], cwd=project, check=True)
+            for rendered, locked in names.items():
+                text = (project / f"{rendered}.txt").read_text(encoding="utf-8")
+                text = text.replace(f"{project.name} (", "{{ cookiecutter.__folder }} (")
+                (REQUIREMENTS / f"{locked}.txt").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The settings: from the environment; what is not set there, from .env beside wsgi.py."""
+
+import os
+import secrets
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import load_dotenv
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+# For a server this holds in debug and testing only: a deployment that forgot its
+# DATABASE_URL must not come up on whatever listens on this machine.
+DEFAULT_DATABASE_URL: str = PYPROJECT["tool"]["service"]["database-url"]
+
+SECRET_KEY_LENGTH = 32
+
+# Bare names, and the ones that hosting providers hand out, mean the drivers installed here.
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+
+
+class ConfigError(click.ClickException):
+    """A setting is missing or malformed; a click error, so that `flask` prints one line."""
+
+
+def settings(*, strict: bool) -> dict[str, Any]:
+    """Read all settings.
+
+    Args:
+        strict: whether SECRET_KEY and a server's DATABASE_URL must be set: yes, except in
+            debug and testing.
+
+    Returns:
+        The settings as Flask's configuration takes them.
+
+    Raises:
+        ConfigError: naming the variable, never showing a password.
+    """
+    # Interpolation would change a password that holds `${`.
+    load_dotenv(ROOT / ".env", interpolate=False)
+    return {
+        "SERVICE_NAME": PYPROJECT["tool"]["service"]["title"],
+        "SERVICE_DESCRIPTION": PYPROJECT["project"]["description"],
+        "SECRET_KEY": secret_key(os.environ.get("SECRET_KEY", ""), strict=strict),
+        "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL", ""), strict=strict),
+    }
+
+
+def secret_key(value: str, *, strict: bool) -> str:
+    """Return the key that signs sessions; when not strict, a missing one is made up."""
+    if not value and not strict:
+        return secrets.token_hex(SECRET_KEY_LENGTH)
+    if len(value) < SECRET_KEY_LENGTH:
+        state = f"has {len(value)} characters" if value else "is not set"
+        raise ConfigError(
+            f"SECRET_KEY {state}; it needs {SECRET_KEY_LENGTH} or more. Make one with"
+            ' `python -c "import secrets; print(secrets.token_hex(32))"` and set it in the'
+            " environment or in .env."
+        )
+    return value
+
+
+def database_url(value: str, *, strict: bool) -> URL:
+    """Parse a database URL and bring it to an installed driver.
+
+    Args:
+        value: what DATABASE_URL holds; empty for the default.
+        strict: whether a server's URL must be given, and a database must outlive the process.
+
+    Returns:
+        The URL, with a driver that can be imported.
+
+    Raises:
+        ConfigError: the URL is missing or malformed, or its driver is not installed.
+    """
+    if not value and strict and not DEFAULT_DATABASE_URL.startswith("sqlite"):
+        raise ConfigError(
+            "DATABASE_URL is not set. Set it in the environment or in .env, for example"
+            f" {DEFAULT_DATABASE_URL}"
+        )
+    try:
+        url = make_url(value or DEFAULT_DATABASE_URL)
+    except (ArgumentError, ValueError):  # their words may quote the password
+        raise malformed() from None
+    if "@" in (url.host or ""):
+        raise malformed("a password must have @ written as %40") from None
+    url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+    in_memory = url.database in {None, "", ":memory:"}
+    if in_memory and (strict or url.get_backend_name() != "sqlite"):
+        raise malformed("it names no database")
+    try:
+        url.get_dialect().import_dbapi()
+    except NoSuchModuleError:
+        raise malformed(f"there is no DBMS or driver {url.drivername!r}") from None
+    except ImportError as error:
+        raise ConfigError(
+            f"DATABASE_URL asks for {url.drivername}, whose driver is not installed"
+            f" ({error}). Install it, or name another driver."
+        ) from None
+    return url
+
+
+def malformed(reason: str = "it does not read as a URL") -> ConfigError:
+    """Return the error for a DATABASE_URL that cannot be used, without showing it."""
+    return ConfigError(
+        f"DATABASE_URL is malformed: {reason}. It reads"
+        " driver://user:password@host:port/database, for example"
+        f" {DEFAULT_DATABASE_URL}; in a password @ : / % are written %40 %3A %2F %25."
+    )

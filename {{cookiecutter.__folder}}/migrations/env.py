@@ -1,0 +1,65 @@
+"""How Alembic reaches this service: with its engine, its models and its settings.
+
+Flask-Migrate runs this file for every `flask db` command that reads or changes a database.
+"""
+
+import logging
+from typing import Any
+
+from alembic import context
+from flask import current_app
+
+extension = current_app.extensions["migrate"]
+metadata = extension.db.metadata
+logger = logging.getLogger("alembic")
+
+
+def configure_logging() -> None:
+    """Show what runs; an application that logs already keeps its own way of doing so."""
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    if not logger.hasHandlers():
+        logger.addHandler(logging.StreamHandler())
+
+
+def drop_empty_revision(_context: object, _revision: object, directives: list[Any]) -> None:
+    """Write no file when autogenerate finds nothing to do."""
+    autogenerate = getattr(context.config.cmd_opts, "autogenerate", False)
+    if autogenerate and directives[0].upgrade_ops.is_empty():
+        directives[:] = []
+        logger.info("No changes in schema detected.")
+
+
+def run_offline(settings: dict[str, Any]) -> None:
+    """Print the SQL instead of running it (`--sql`); no connection is made."""
+    dialect = extension.db.engine.dialect.name
+    context.configure(
+        dialect_name=dialect, target_metadata=metadata, literal_binds=True, **settings
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_online(settings: dict[str, Any]) -> None:
+    """Run the migrations, each in a transaction of its own."""
+    # Tests hand in an engine of their own.
+    engine = context.config.attributes.get("connection") or extension.db.engine
+    if engine.dialect.name == "sqlite":
+        # SQLite can roll DDL back, see app/extensions.py; Alembic's default is that it cannot.
+        settings["transactional_ddl"] = True
+    with engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=metadata, **settings)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+configure_logging()
+options = {
+    "process_revision_directives": drop_empty_revision,
+    "transaction_per_migration": True,
+    **extension.configure_args,
+}
+if context.is_offline_mode():
+    run_offline(options)
+else:
+    run_online(options)

@@ -1,0 +1,31 @@
+"""${message}
+
+Revision ID: ${up_revision}
+Revises: ${down_revision | comma,n}
+Create Date: ${create_date}
+"""
+
+# Before you commit this file, read it:
+# - A renamed column or table shows up as a drop and an add, which loses the data. Write
+#   op.alter_column(..., new_column_name=...) or op.rename_table(...) instead.
+# - A new NOT NULL column needs a server_default, or a backfill, on a table with rows.
+# - Every constraint has a name; downgrade() undoes upgrade(), in the opposite order.
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+
+revision: str = ${repr(up_revision)}
+down_revision: str | Sequence[str] | None = ${repr(down_revision)}
+branch_labels: str | Sequence[str] | None = ${repr(branch_labels)}
+depends_on: str | Sequence[str] | None = ${repr(depends_on)}
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}

@@ -1,0 +1,30 @@
+"""Guard rails for schema changes: a Flask extension on top of Flask-Migrate.
+
+Not yours to edit: the template that made this project replaces this package as a whole.
+Every command and option of Flask-Migrate works as its documentation says; the modules
+beside this file add to them.
+"""
+
+from typing import Any
+
+import click
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+from schema_guard.commands import create, prepare
+
+__all__ = ["SchemaGuard"]
+
+
+class SchemaGuard(Migrate):
+    """Flask-Migrate, with the commands `flask db create` and `flask db prepare`."""
+
+    def init_app(self, app: Flask, db: SQLAlchemy | None = None, *args: Any, **kwargs: Any) -> None:
+        """Bind to an application; takes what `Migrate.init_app` takes."""
+        super().init_app(app, db, *args, **kwargs)
+        extension = app.extensions["migrate"].migrate
+        group = app.cli.commands[extension.command]
+        if isinstance(group, click.Group):
+            group.add_command(create)
+            group.add_command(prepare)

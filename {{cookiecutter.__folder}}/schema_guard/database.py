@@ -1,0 +1,129 @@
+"""Making the database, and keeping the migrations out of one that is not theirs.
+
+Promise: a database is created only where there is none, and one that holds somebody
+else's tables is never touched.
+"""
+
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, create_engine, inspect, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from schema_guard.errors import GuardError, cause, connection_failed
+
+# MySQL's number for "Unknown database".
+UNKNOWN_DATABASE = 1049
+# How many of another project's tables a message names.
+SHOWN = 5
+
+
+def create_database(url: URL) -> bool:
+    """Create the database that a URL names, unless it exists.
+
+    Args:
+        url: SQLite's file path must be absolute.
+
+    Returns:
+        Whether it was created.
+
+    Raises:
+        GuardError: the server cannot be reached, or refuses.
+    """
+    if url.get_backend_name() == "sqlite":
+        return _create_sqlite(url)
+    try:
+        _execute(url)
+    except OperationalError as error:
+        server = _server_without(url, error)
+        if server is None:
+            raise connection_failed(url, error) from None
+    else:
+        return False
+    try:
+        _execute(server, f"CREATE DATABASE {_quoted(url)}")
+    except SQLAlchemyError as error:
+        raise GuardError(
+            f"The database {url.database} does not exist, and {url.username} may not create"
+            f" it: {cause(error)}. Have an administrator create it, then try again."
+        ) from None
+    return True
+
+
+def _create_sqlite(url: URL) -> bool:
+    path = Path(url.database or "")
+    exists = path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _execute(url, "SELECT count(*) FROM sqlite_master")
+    except (OSError, SQLAlchemyError) as error:
+        raise connection_failed(url, error) from None
+    return not exists
+
+
+def _server_without(url: URL, error: OperationalError) -> URL | None:
+    """Return a URL of the same server to create the database from, if that is what is missing."""
+    if url.get_backend_name() != "postgresql":
+        unknown = error.orig is not None and error.orig.args[:1] == (UNKNOWN_DATABASE,)
+        return url.set(database=None) if unknown else None
+    # libpq gives connection errors no code: ask the server itself.
+    server = url.set(database="postgres")
+    try:
+        engine = create_engine(server, poolclass=NullPool)
+        with engine.connect() as connection:
+            query = text("SELECT 1 FROM pg_database WHERE datname = :name")
+            exists = connection.scalar(query, {"name": url.database})
+    except SQLAlchemyError:
+        return None
+    return None if exists else server
+
+
+def _quoted(url: URL) -> str:
+    """Return the database's name, quoted for SQL; on MySQL with the character set."""
+    dialect = url.get_dialect()()
+    name = dialect.identifier_preparer.quote_identifier(url.database or "")
+    return name if dialect.name == "postgresql" else f"{name} CHARACTER SET utf8mb4"
+
+
+def _execute(url: URL, statement: str = "SELECT 1") -> None:
+    """Run a statement on a connection of its own, outside a transaction."""
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def check_ownership(
+    connection: Connection, current: tuple[str, ...], scripts: ScriptDirectory
+) -> None:
+    """Refuse a database whose tables these migrations did not make.
+
+    Args:
+        connection: to the database.
+        current: the revisions that it is at.
+        scripts: the revisions of this project.
+
+    Raises:
+        GuardError: it holds tables, and is at no revision of this project.
+    """
+    tables = inspect(connection).get_table_names()
+    others = sorted(set(tables) - {"alembic_version"})
+    name = connection.engine.url.render_as_string()
+    way_on = "Nothing was changed. Name another database in DATABASE_URL (in .env)"
+    if not current and others:
+        shown = ", ".join(others[:SHOWN]) + (", …" if others[SHOWN:] else "")
+        raise GuardError(
+            f"The database {name} holds {len(others)} tables that these migrations did not"
+            f" make: {shown}. {way_on}; or, if they are this project's, run"
+            " `flask db stamp head`."
+        )
+    for revision in current:
+        try:
+            scripts.get_revision(revision)
+        except CommandError:
+            raise GuardError(
+                f"The database {name} is at revision {revision}, which is not in migrations/:"
+                f" it is another project's, or newer than this code. {way_on}, or update the"
+                " code."
+            ) from None

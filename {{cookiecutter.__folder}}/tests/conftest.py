@@ -1,0 +1,112 @@
+"""What the tests share: an application on a test database that the migrations made.
+
+The database is one of its own, never the development one: a file in a temporary folder for
+SQLite, `<name>_test` on the server that DATABASE_URL names for the others.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import flask_migrate
+import pytest
+from click import ClickException
+from flask import Flask
+from flask.testing import FlaskClient, FlaskCliRunner
+from pytest_alembic.config import Config
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from app import create_app
+from app.config import settings
+from app.extensions import db
+from schema_guard.database import create_database
+
+
+def make_database(name: str, folder: Path) -> URL:
+    """Return the URL of an empty test database, made if it is missing."""
+    url: URL = settings(strict=False)["SQLALCHEMY_DATABASE_URI"]
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=str(folder / f"{name}.db"))
+    else:
+        url = url.set(database=f"{url.database}_{name}")
+    try:
+        create_database(url)
+    except ClickException as error:
+        pytest.exit(f"The tests need their database. {error.message}", returncode=1)
+    engine = create_engine(url, poolclass=NullPool)
+    leftovers = MetaData()
+    leftovers.reflect(engine)
+    leftovers.drop_all(engine)
+    return url
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """Return the application, its test database migrated to head."""
+    url = make_database("test", tmp_path_factory.mktemp("database"))
+    app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": url})
+    with app.app_context():
+        flask_migrate.upgrade()
+        # A commit ends a savepoint, not the transaction that the connection is in already.
+        db.session.configure(join_transaction_mode="create_savepoint")
+    return app
+
+
+@pytest.fixture
+def transaction(app: Flask) -> Iterator[None]:
+    """Run the test in a transaction that is rolled back, with all that the application commits."""
+    with app.app_context():
+        # Flask-SQLAlchemy looks here for what its sessions use: an engine, or a connection.
+        engines = cast("dict[str | None, Engine | Connection]", db.engines)
+        engine = db.engine
+    with engine.connect() as connection, connection.begin() as outer:
+        engines[None] = connection
+        yield
+        engines[None] = engine
+        outer.rollback()
+
+
+@pytest.fixture
+def session(app: Flask, transaction: None) -> Iterator[Session]:  # noqa: ARG001
+    """Return the database session that the application uses, within its context."""
+    with app.app_context():
+        yield db.session()
+
+
+@pytest.fixture
+def client(app: Flask, transaction: None) -> FlaskClient:  # noqa: ARG001
+    """Return a client that makes requests without a server."""
+    return app.test_client()
+
+
+@pytest.fixture
+def runner(app: Flask, transaction: None) -> FlaskCliRunner:  # noqa: ARG001
+    """Return a runner for the `flask` commands."""
+    return app.test_cli_runner()
+
+
+@pytest.fixture(scope="session")
+def migrations_url(tmp_path_factory: pytest.TempPathFactory) -> URL:
+    """Return the database in which the migrations themselves are tested, up and down."""
+    return make_database("migrations_test", tmp_path_factory.mktemp("database"))
+
+
+@pytest.fixture
+def alembic_config(app: Flask) -> Iterator[Config]:
+    """Give pytest-alembic the configuration that `flask db` uses."""
+    with app.app_context():
+        config = app.extensions["migrate"].migrate.get_config()
+        yield Config(alembic_config=config)
+
+
+@pytest.fixture
+def alembic_engine(migrations_url: URL) -> Iterator[Engine]:
+    """Give pytest-alembic an empty database."""
+    engine = create_engine(migrations_url, poolclass=NullPool)
+    leftovers = MetaData()
+    leftovers.reflect(engine)
+    leftovers.drop_all(engine)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,82 @@
+"""The settings: what is refused, and which driver a URL comes to."""
+
+import pytest
+from sqlalchemy import make_url
+
+from app import config, create_app
+from app.config import ConfigError, database_url, secret_key
+
+
+@pytest.mark.parametrize("value", ["", "short", "x" * 31])
+def test_a_secret_key_must_be_long(value: str) -> None:
+    with pytest.raises(ConfigError, match="SECRET_KEY"):
+        secret_key(value, strict=True)
+
+
+def test_a_secret_key_is_made_up_in_debug_and_testing_only() -> None:
+    assert secret_key("", strict=False) != secret_key("", strict=False)
+    with pytest.raises(ConfigError, match="31 characters"):
+        secret_key("x" * 31, strict=False)
+
+
+def test_an_application_without_a_secret_key_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", "short")
+
+    with pytest.raises(ConfigError, match="SECRET_KEY"):
+        create_app()
+
+
+def test_a_server_needs_its_url_outside_debug_and_testing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config, "DEFAULT_DATABASE_URL", "mysql://127.0.0.1/never_used")
+
+    with pytest.raises(ConfigError, match="DATABASE_URL is not set"):
+        database_url("", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("tr0ub4dor", "does not read as a URL"),
+        ("sqlite:/tr0ub4dor", "does not read as a URL"),
+        ("nosuch://me:tr0ub4dor@host/name", "'nosuch'"),
+        ("sqlite://me:tr0ub4dor@host:port/name", "does not read as a URL"),
+        ("sqlite://me:tr0ub4dor@4@host/name", "%40"),
+        ("sqlite://", "names no database"),
+        ("sqlite:///:memory:", "names no database"),
+    ],
+)
+def test_a_malformed_url_is_refused_without_showing_its_password(value: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL is malformed") as caught:
+        database_url(value, strict=True)
+
+    assert reason in caught.value.message
+    assert "tr0ub4dor" not in caught.value.message
+
+
+def test_a_missing_driver_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"oracle.*not installed"):
+        database_url("oracle+cx_oracle://host/name", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "driver"),
+    [
+        ("postgres", "postgresql+psycopg"),
+        ("postgresql", "postgresql+psycopg"),
+        ("mysql", "mysql+pymysql"),
+        ("mariadb", "mariadb+pymysql"),
+    ],
+)
+def test_bare_names_come_to_the_drivers_installed_here(name: str, driver: str) -> None:
+    assert config.DRIVERS[name] == driver
+
+
+def test_a_password_with_special_characters_survives() -> None:
+    url = database_url("sqlite://me:%40%3A%2F%25%27%C3%A9@/file.db", strict=True)
+
+    assert url.password == "@:/%'é"
+    assert make_url(url.render_as_string(hide_password=False)).password == "@:/%'é"

@@ -1,0 +1,40 @@
+"""Liveness and readiness."""
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.extensions import db
+
+
+def test_ready_at_head(client: FlaskClient) -> None:
+    answer = client.get("/readyz")
+
+    assert (answer.status_code, answer.json) == (200, {"status": "ready", "revision": "0001"})
+
+
+def test_not_ready_behind_head(client: FlaskClient, session: Session) -> None:
+    session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    session.commit()
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json == {"status": "unavailable", "reason": "at 0000, head is 0001"}
+
+
+def test_an_outage_stops_readiness_but_not_liveness(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OperationalError("SELECT 1", None, ConnectionRefusedError("with a password in it"))
+
+    monkeypatch.setattr(db.session, "connection", refuse)
+
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json == {"status": "unavailable", "reason": "the database does not answer"}
+    assert client.get("/healthz").json == {"status": "ok"}
+    assert "does not answer" in client.get("/").text

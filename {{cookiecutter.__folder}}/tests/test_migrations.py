@@ -1,0 +1,33 @@
+"""The migrations as code: one head, up, down and up again, and no difference from the models."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from pytest_alembic.runner import MigrationContext as AlembicRunner
+from pytest_alembic.tests import (
+    test_model_definitions_match_ddl,
+    test_single_head_revision,
+    test_up_down_consistency,
+    test_upgrade,
+)
+from sqlalchemy import Engine, inspect
+
+from app.extensions import Base
+
+__all__ = [
+    "test_model_definitions_match_ddl",
+    "test_single_head_revision",
+    "test_up_down_consistency",
+    "test_upgrade",
+]
+
+
+def test_downgrade_to_base_leaves_no_table(
+    alembic_runner: AlembicRunner, alembic_engine: Engine
+) -> None:
+    alembic_runner.migrate_up_to("heads")
+    with alembic_engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+    alembic_runner.migrate_down_to("base")
+
+    assert inspect(alembic_engine).get_table_names() == ["alembic_version"]
