@@ -3,17 +3,26 @@
 cookiecutter renders this file, then runs it with its own interpreter in the project's folder.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import sys
 import unicodedata
+from typing import Any, Mapping
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
 QUESTIONS = ("project_name", "project_slug", "description", "author_name")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+OLDEST_PYTHON = (3, 11)
+# Unicode keeps the last two of every plane, and one row, for no character ever.
+LAST_TWO = "".join(
+    chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF)
+)
+NO_CHARACTER = re.compile(f"[\ufdd0-\ufdef{LAST_TWO}]")
 SLUG_LENGTH = 63  # of a host name's label (RFC 1035); also of an identifier in PostgreSQL
 RESERVED = {
     "Windows": {"con", "prn", "aux", "nul"}
@@ -23,7 +32,9 @@ RESERVED = {
 }
 
 
-def problems(answers, environ, python):
+def problems(
+    answers: Mapping[str, Any], environ: Mapping[str, str], python: tuple[int, ...]
+) -> list[str]:
     """Return what is wrong with the answers, one line each; nothing when all is well.
 
     Args:
@@ -32,16 +43,14 @@ def problems(answers, environ, python):
         python: the version of the interpreter, as in `sys.version_info`.
     """
     found = []
-    if tuple(python[:2]) < (3, 11):
+    if python[:2] < OLDEST_PYTHON:
         running = ".".join(map(str, python[:2]))
         found.append(f"Python is {running}: run cookiecutter with 3.11 or newer.")
     for question in QUESTIONS:
         found += text_problems(question, answers[question])
     found += slug_problems(answers["project_slug"])
     if answers["database"] not in ("sqlite", "postgresql", "mysql"):
-        found.append(
-            f"database is {answers['database']!r}: choose sqlite, postgresql or mysql."
-        )
+        found.append(f"database is {answers['database']!r}: choose sqlite, postgresql or mysql.")
     if environ.get(SETUP_VARIABLE, "no").lower() not in ("yes", "no"):
         found.append(
             f"{SETUP_VARIABLE} is {environ[SETUP_VARIABLE]!r} in the environment: say yes or no."
@@ -49,14 +58,14 @@ def problems(answers, environ, python):
     return found
 
 
-def text_problems(question, answer):
+def text_problems(question: str, answer: str) -> list[str]:
     """Return what keeps an answer from being written to a file, and read back, exactly."""
     if not answer.strip() and question != "description":
         return [f"{question} is empty: give it a value."]
     for character in answer:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             kind = "a control character or line break"
-        elif ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF:
+        elif NO_CHARACTER.match(character):
             kind = "what Unicode says is no character"
         else:
             continue
@@ -64,15 +73,13 @@ def text_problems(question, answer):
     return []
 
 
-def slug_problems(slug):
+def slug_problems(slug: str) -> list[str]:
     """Return what keeps a slug from naming a folder, a host and a database."""
     if not slug.strip():
         return []  # said already
     if not SLUG.fullmatch(slug):
-        return [
-            f"project_slug is {slug!r}: use lower-case letters a-z and digits,"
-            " with single dashes between them."
-        ]
+        rule = "use lower-case letters a-z and digits, with single dashes between them"
+        return [f"project_slug is {slug!r}: {rule}."]
     if len(slug) > SLUG_LENGTH:
         return [f"project_slug has {len(slug)} characters: {SLUG_LENGTH} are the most."]
     return [
@@ -82,9 +89,9 @@ def slug_problems(slug):
     ]
 
 
-def main():
+def main() -> int:
     """Print every problem; return 1 if there is one, 0 otherwise."""
-    found = problems(ANSWERS, os.environ, sys.version_info)
+    found = problems(ANSWERS, os.environ, sys.version_info[:3])
     for problem in found:
         print("error: " + problem, file=sys.stderr)
     return 1 if found else 0
@@ -92,5 +99,5 @@ def main():
 
 if __name__ == "__main__":
     # A terminal's encoding may lack a character of an answer.
-    sys.stderr.reconfigure(errors="backslashreplace")
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -1,6 +1,6 @@
-"""Refresh templates/requirements/: what a project of each DBMS installs, locked with hashes.
+"""Refresh what is locked: the requirements of a project of each DBMS, and the template's own.
 
-    python -m scripts.lock
+    make lock
 
 Renders pyproject.toml for every DBMS and resolves it with uv for every platform and every
 Python it allows: one set for production, and one for development that holds the same versions.
@@ -23,7 +23,7 @@ DEVELOPMENT = f"{COMPILE} --group dev -c requirements.txt -o requirements-dev.tx
 
 
 def main() -> None:
-    """Lock the requirements of every DBMS."""
+    """Lock the requirements of every DBMS, then the template's own."""
     os.environ["FLASK_MIGRATE_TEMPLATE_SETUP"] = "no"
     databases = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))["database"]
     for database in databases:
@@ -32,19 +32,24 @@ def main() -> None:
             (REQUIREMENTS / f"{name}.txt").touch()  # the template includes them
         with tempfile.TemporaryDirectory() as folder:
             answers = {"database": database}
-            project = Path(
-                cookiecutter(
-                    str(TEMPLATE), no_input=True, output_dir=folder, extra_context=answers
-                )
+            baked = cookiecutter(
+                str(TEMPLATE), no_input=True, output_dir=folder, extra_context=answers
             )
-            for command in (PRODUCTION, DEVELOPMENT):
-                (project / command.split()[-1]).unlink()  # or uv would keep its pins
-                options = ["--quiet", "--custom-compile-command", command]
-                subprocess.run([*command.split(), *options], cwd=project, check=True)
+            project = Path(baked)
+            lock(project)
             for rendered, locked in names.items():
                 text = (project / f"{rendered}.txt").read_text(encoding="utf-8")
                 text = text.replace(f"{project.name} (", "{{ cookiecutter.__folder }} (")
                 (REQUIREMENTS / f"{locked}.txt").write_text(text, encoding="utf-8")
+    lock(TEMPLATE)
+
+
+def lock(project: Path) -> None:
+    """Write the requirements*.txt of a folder, at the newest versions its pyproject.toml allows."""
+    for command in (PRODUCTION, DEVELOPMENT):
+        (project / command.split()[-1]).unlink(missing_ok=True)  # or uv would keep its pins
+        options = ["--quiet", "--custom-compile-command", command]
+        subprocess.run([*command.split(), *options], cwd=project, check=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, Engine, MetaData, event
+from sqlalchemy import Connection, Dialect, Engine, MetaData, event
 from sqlalchemy.orm import DeclarativeBase
 
 from app.config import ROOT
@@ -45,3 +45,12 @@ def _leave_transactions_to_sqlalchemy(dbapi_connection: Any, _record: object) ->
 def _begin(connection: Connection) -> None:
     if connection.dialect.driver == "pysqlite":
         connection.exec_driver_sql("BEGIN")
+
+
+@event.listens_for(Engine, "do_connect")
+def _encode_password(
+    dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]
+) -> None:
+    # PyMySQL would send it as Latin-1; the server keeps passwords as UTF-8.
+    if dialect.driver == "pymysql" and isinstance(parameters.get("password"), str):
+        parameters["password"] = parameters["password"].encode()

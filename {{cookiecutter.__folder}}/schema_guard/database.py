@@ -67,7 +67,7 @@ def _server_without(url: URL, error: OperationalError) -> URL | None:
     """Return a URL of the same server to create the database from, if that is what is missing."""
     if url.get_backend_name() != "postgresql":
         unknown = error.orig is not None and error.orig.args[:1] == (UNKNOWN_DATABASE,)
-        return url.set(database=None) if unknown else None
+        return url.set(database="") if unknown else None
     # libpq gives connection errors no code: ask the server itself.
     server = url.set(database="postgres")
     try:

@@ -43,7 +43,7 @@ def make_database(name: str, folder: Path) -> URL:
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """Return the application, its test database migrated to head."""
     url = make_database("test", tmp_path_factory.mktemp("database"))
     app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": url})
@@ -51,7 +51,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
         flask_migrate.upgrade()
         # A commit ends a savepoint, not the transaction that the connection is in already.
         db.session.configure(join_transaction_mode="create_savepoint")
-    return app
+        engine = db.engine
+    yield app
+    engine.dispose()
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+# Needs Python 3.11 or newer, git and make. `make PYTHON=/path/to/python3.12 demo` chooses one.
+PYTHON = python3
+VENV = .venv
+PORT = 0
+
+.PHONY: demo test lint lock clean
+
+demo: $(VENV)/demo ## bake the default project, set it up, migrate it, serve it
+	test -d demo/my-service || $(VENV)/bin/cookiecutter . --no-input --output-dir demo
+	$(VENV)/bin/python demo/my-service/bin/setup
+	demo/my-service/.venv/bin/flask --app demo/my-service/wsgi.py run --debug --port $(PORT)
+
+test: $(VENV)/dev lint ## everything, on real servers
+	$(VENV)/bin/python scripts/install_servers.py
+	$(VENV)/bin/python -m pytest --numprocesses 2
+
+lint: $(VENV)/dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+lock: $(VENV)/dev ## refresh every requirements*.txt
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/lock.py
+
+clean:
+	rm -rf $(VENV) demo
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: make PYTHON=/path/to/a/newer/one ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/demo: requirements.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/dev: requirements-dev.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,151 @@
+"""What the tests share: baked projects, and a way to run commands in them as a user would."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import servers
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
+# What would reach a project from the shell that runs the tests.
+FOREIGN = ("FLASK_", "VIRTUAL_ENV", "DATABASE_URL", "SECRET_KEY", "PYTHONPATH", "COOKIECUTTER_")
+
+
+@pytest.fixture(scope="session")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment of a user who has uv, and no settings of cookiecutter."""
+    folder = tmp_path_factory.mktemp("cookiecutter")
+    config = folder / "config.yaml"
+    config.write_text(f'replay_dir: "{folder}"\ncookiecutters_dir: "{folder}"\n')
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    clean["COOKIECUTTER_CONFIG"] = str(config)
+    clean["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), clean["PATH"]])
+    # A user's Python writes bytecode, and buffers.
+    clean.pop("PYTHONDONTWRITEBYTECODE", None)
+    clean.pop("PYTHONUNBUFFERED", None)
+    return clean
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    status: int
+    output: str
+
+
+def run(
+    *command: str | Path, cwd: Path, environ: Mapping[str, str], stdin: str | None = None
+) -> Outcome:
+    """Run a command to its end; its standard output and errors come as one text."""
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=environ,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    return Outcome(result.returncode, result.stdout)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A baked project.
+
+    Attributes:
+        path: its folder.
+        output: what cookiecutter and the hooks printed.
+        environ: the environment of the commands that are run in it.
+    """
+
+    path: Path
+    output: str
+    environ: Mapping[str, str]
+
+    def tool(self, name: str) -> Path:
+        """Return the path of a program in the project's .venv."""
+        return self.path / ".venv" / "bin" / name
+
+    def run(self, *command: str | Path, **environ: str) -> Outcome:
+        """Run a command in the project's folder, with these variables set beside the usual ones."""
+        return run(*command, cwd=self.path, environ={**self.environ, **environ})
+
+    def flask(self, *arguments: str, **environ: str) -> Outcome:
+        """Run the project's `flask`."""
+        return self.run(self.tool("flask"), *arguments, **environ)
+
+    def setup(self, **environ: str) -> Outcome:
+        """Run bin/setup by hand."""
+        return self.run(sys.executable, "bin/setup", **environ)
+
+    def settings(self) -> dict[str, str]:
+        """Return .env as the project itself reads it."""
+        lines = (self.path / ".env").read_text(encoding="utf-8").splitlines()
+        return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+Baker = Callable[..., Project]
+
+
+def cookiecutter(
+    folder: Path, environ: Mapping[str, str], options: tuple[str, ...] = (), **answers: Any
+) -> Outcome:
+    """Run cookiecutter as a user does, with answers given on the command line."""
+    given = [f"{question}={answer}" for question, answer in answers.items()]
+    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", *options]
+    return run(*command, *given, cwd=folder, environ=environ)
+
+
+@pytest.fixture(scope="session")
+def bake(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> Baker:
+    """Return a function that bakes a project in a folder of its own; setup is no by default."""
+
+    def bake(
+        variables: Mapping[str, str] | None = None, folder: Path | None = None, **answers: Any
+    ) -> Project:
+        answers = {"project_slug": "demo", "setup": "no", **answers}
+        folder = folder or tmp_path_factory.mktemp("bake")
+        outcome = cookiecutter(folder, {**environ, **(variables or {})}, **answers)
+        assert outcome.status == 0, outcome.output
+        return Project(folder / str(answers["project_slug"]), outcome.output, environ)
+
+    return bake
+
+
+@pytest.fixture(scope="session")
+def sqlite_project(bake: Baker) -> Project:
+    """Return the default project, set up. Tests leave it as they found it."""
+    return bake(setup="yes")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[servers.Server]:
+    """Run a PostgreSQL server for the session."""
+    with servers.postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[servers.Server]:
+    """Run a MariaDB server for the session."""
+    with servers.mariadb() as server:
+        yield server
+
+
+@pytest.fixture(params=["postgresql", "mysql"])
+def server(request: pytest.FixtureRequest) -> servers.Server:
+    """Return each server in turn."""
+    name = {"postgresql": "postgresql", "mysql": "mariadb"}[request.param]
+    found: servers.Server = request.getfixturevalue(name)
+    return found

@@ -1,0 +1,121 @@
+"""Set-up on real servers: PostgreSQL and MariaDB."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import servers
+from conftest import Baker, Project
+from servers import Server
+
+DATABASES = {"postgresql": "postgresql", "mysql": "mariadb"}
+
+
+@pytest.fixture(scope="module", params=list(DATABASES))
+def project(request: pytest.FixtureRequest, bake: Baker) -> tuple[Project, Server]:
+    """Bake a project with each server's DATABASE_URL in the environment."""
+    server: Server = request.getfixturevalue(DATABASES[request.param])
+    variables = {"DATABASE_URL": server.url("shop")}
+    return bake(variables, database=request.param, setup="yes"), server
+
+
+def point_at(project: Project, url: str) -> None:
+    """Write another DATABASE_URL into .env, as a user does."""
+    path = project.path / ".env"
+    quoted = url.replace("\\", "\\\\").replace("'", "\\'")
+    text = re.sub(r"(?m)^DATABASE_URL=.*$", "", path.read_text(encoding="utf-8"))
+    path.write_text(f"{text}DATABASE_URL='{quoted}'\n", encoding="utf-8")
+
+
+@pytest.fixture
+def elsewhere(project: tuple[Project, Server]) -> Iterator[tuple[Project, Server]]:
+    """Let a test change .env, and put it back."""
+    path = project[0].path / ".env"
+    shutil.copy(path, path.with_name(".env.kept"))
+    yield project
+    path.with_name(".env.kept").replace(path)
+
+
+def test_setup_creates_the_database_and_migrates_it(project: tuple[Project, Server]) -> None:
+    baked, _ = project
+
+    assert "DATABASE_URL of the environment" in baked.output
+    assert re.search(r"database\.+ created \w+ database, migrated to 0001", baked.output)
+    assert "The project is ready" in baked.output
+    assert servers.PASSWORD not in baked.output
+    current = baked.flask("db", "current")
+    assert "0001 (head)" in current.output
+    check = baked.flask("db", "check")
+    assert check.status == 0, check.output
+    assert "No new upgrade operations detected" in check.output
+
+
+def test_a_second_setup_changes_nothing(project: tuple[Project, Server]) -> None:
+    outcome = project[0].setup()
+
+    assert outcome.status == 0, outcome.output
+    assert "at 0001 already" in outcome.output
+
+
+def test_down_and_up_again(project: tuple[Project, Server]) -> None:
+    baked, _ = project
+    for direction, target in (("downgrade", "base"), ("upgrade", "head")):
+        outcome = baked.flask("db", direction, target)
+        assert outcome.status == 0, outcome.output
+    assert baked.flask("db", "check").status == 0
+
+
+def test_the_projects_own_tests_pass(project: tuple[Project, Server]) -> None:
+    outcome = project[0].run(project[0].tool("pytest"), "-q")
+
+    assert outcome.status == 0, outcome.output
+
+
+def test_seed(project: tuple[Project, Server]) -> None:
+    baked, _ = project
+    assert "Administrator added" in baked.flask("seed").output
+    assert "already" in baked.flask("seed").output
+
+
+def test_a_wrong_password_is_one_line(elsewhere: tuple[Project, Server]) -> None:
+    baked, server = elsewhere
+    server.create_user("forgetful")
+    point_at(baked, server.url("shop", "forgetful", "wr0ng"))
+
+    outcome = baked.setup()
+
+    assert outcome.status == 1
+    assert re.search(r"Cause: .*(password authentication failed|Access denied)", outcome.output)
+    assert "wr0ng" not in outcome.output
+    assert "Traceback" not in outcome.output
+
+
+def test_no_right_to_create_the_database(elsewhere: tuple[Project, Server]) -> None:
+    baked, server = elsewhere
+    password = server.create_user("guest")
+    point_at(baked, server.url("not_there", "guest", password))
+
+    outcome = baked.setup()
+
+    assert outcome.status == 1
+    assert re.search(r"Cause: .*not_there.*([Pp]ermission denied|Access denied)", outcome.output)
+    assert password not in outcome.output
+    assert "Traceback" not in outcome.output
+
+
+def test_another_projects_database_is_never_touched(elsewhere: tuple[Project, Server]) -> None:
+    baked, server = elsewhere
+    theirs = server.admin.set(database="theirs")
+    server.execute("CREATE DATABASE theirs")
+    server.execute("CREATE TABLE invoices (id INT)", url=theirs)
+    point_at(baked, server.url("theirs"))
+
+    outcome = baked.setup()
+
+    assert outcome.status == 1
+    assert "invoices" in outcome.output
+    assert "flask db stamp head" in outcome.output
+    server.execute("INSERT INTO invoices VALUES (1)", url=theirs)
+    with pytest.raises(Exception, match="alembic_version"):
+        server.execute("SELECT * FROM alembic_version", url=theirs)
