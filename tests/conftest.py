@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +102,76 @@ class Project:
 Baker = Callable[..., Project]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a service answered."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service.
+
+    Attributes:
+        url: where it answers, without a slash at the end.
+    """
+
+    url: str
+
+    def get(self, path: str, accept: str = "text/html") -> Answer:
+        """Request a path."""
+        request = urllib.request.Request(self.url + path, headers={"Accept": accept})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return Answer(response.status, response.read().decode(), dict(response.headers))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.read().decode(), dict(error.headers))
+
+
+@contextmanager
+def serve(
+    project: Project, *command: str | Path, cwd: Path | None = None, **environ: str
+) -> Iterator[Service]:
+    """Serve a project, with `flask run` or the given command, until the block ends.
+
+    `{port}` in the command stands for the port.
+    """
+    port = servers.free_port()
+    words = command or (project.tool("flask"), "run", "--port", "{port}")
+    process = subprocess.Popen(
+        [str(word).format(port=port) for word in words],
+        cwd=cwd or project.path,
+        env={**project.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    service = Service(f"http://127.0.0.1:{port}")
+    try:
+        deadline = time.monotonic() + 60
+        while not answers(service):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.fail(f"it does not serve: {process.communicate()[0]}")
+            time.sleep(0.05)
+        yield service
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def answers(service: Service) -> bool:
+    """Return whether a service accepts requests yet."""
+    try:
+        return service.get("/healthz").status == 200
+    except urllib.error.URLError:
+        return False
+
+
 def cookiecutter(
     folder: Path, environ: Mapping[str, str], options: tuple[str, ...] = (), **answers: Any
 ) -> Outcome:
@@ -141,11 +215,3 @@ def mariadb() -> Iterator[servers.Server]:
     """Run a MariaDB server for the session."""
     with servers.mariadb() as server:
         yield server
-
-
-@pytest.fixture(params=["postgresql", "mysql"])
-def server(request: pytest.FixtureRequest) -> servers.Server:
-    """Return each server in turn."""
-    name = {"postgresql": "postgresql", "mysql": "mariadb"}[request.param]
-    found: servers.Server = request.getfixturevalue(name)
-    return found

@@ -18,7 +18,8 @@ def configure_logging() -> None:
     """Show what runs; an application that logs already keeps its own way of doing so."""
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
-    if not logger.hasHandlers():
+    handlers = [*logger.handlers, *logging.root.handlers]
+    if all(isinstance(handler, logging.NullHandler) for handler in handlers):
         logger.addHandler(logging.StreamHandler())
 
 
