@@ -6,9 +6,11 @@ import click
 from flask import Flask
 from flask.cli import with_appcontext
 from sqlalchemy import inspect, select
+from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
 from app.models import Role, User
+from schema_guard.errors import connection_failed
 
 ROLES = {"admin": "May do everything.", "user": "May use the service."}
 
@@ -25,7 +27,11 @@ def seed() -> None:
 
     What is there already is left as it is: a second run changes nothing.
     """
-    if not inspect(db.session.connection()).has_table(User.__tablename__):
+    try:
+        migrated = inspect(db.session.connection()).has_table(User.__tablename__)
+    except OperationalError as error:
+        raise connection_failed(db.engine.url, error) from None
+    if not migrated:
         raise click.ClickException("There are no tables yet. Run `flask db upgrade` first.")
     roles = {role.name: role for role in db.session.scalars(select(Role))}
     missing = [name for name in ROLES if name not in roles]

@@ -61,9 +61,9 @@ def secret_key(value: str, *, strict: bool) -> str:
     if not value and not strict:
         return secrets.token_hex(SECRET_KEY_LENGTH)
     if len(value) < SECRET_KEY_LENGTH:
-        state = f"has {len(value)} characters" if value else "is not set"
+        state = f"has {len(value)}" if value else "is not set"
         raise ConfigError(
-            f"SECRET_KEY {state}; it needs {SECRET_KEY_LENGTH} or more. Make one with"
+            f"SECRET_KEY {state}; it needs {SECRET_KEY_LENGTH} or more characters. Make one with"
             ' `python -c "import secrets; print(secrets.token_hex(32))"` and set it in the'
             " environment or in .env."
         )

@@ -18,6 +18,8 @@ def configure_logging() -> None:
     """Show what runs; an application that logs already keeps its own way of doing so."""
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
+    # It would announce every plugin of autogenerate, every time.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     handlers = [*logger.handlers, *logging.root.handlers]
     if all(isinstance(handler, logging.NullHandler) for handler in handlers):
         logger.addHandler(logging.StreamHandler())

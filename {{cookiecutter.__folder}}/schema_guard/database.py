@@ -110,13 +110,13 @@ def check_ownership(
     tables = inspect(connection).get_table_names()
     others = sorted(set(tables) - {"alembic_version"})
     name = connection.engine.url.render_as_string()
-    way_on = "Nothing was changed. Name another database in DATABASE_URL (in .env)"
+    way_on = "Nothing was changed. Name another database in DATABASE_URL, in .env"
     if not current and others:
         shown = ", ".join(others[:SHOWN]) + (", …" if others[SHOWN:] else "")
         raise GuardError(
-            f"The database {name} holds {len(others)} tables that these migrations did not"
-            f" make: {shown}. {way_on}; or, if they are this project's, run"
-            " `flask db stamp head`."
+            f"The database {name} holds tables that these migrations did not make: {shown}."
+            f" {way_on}; or share it with `flask db upgrade`; or, if this schema is what it"
+            " holds, `flask db stamp head`."
         )
     for revision in current:
         try:
