@@ -1,6 +1,7 @@
 """What the tests share: baked projects, and a way to run commands in them as a user would."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -93,6 +94,15 @@ class Project:
         """Run bin/setup by hand."""
         return self.run(sys.executable, "bin/setup", **environ)
 
+    def query(self, sql: str) -> str:
+        """Return what a query of the project's database finds, as Python shows it."""
+        code = (
+            "import app, sqlalchemy; from app.extensions import db\n"
+            "with app.create_app().app_context():\n"
+            f"  print(db.session.execute(sqlalchemy.text({sql!r})).all())"
+        )
+        return self.run(self.tool("python"), "-c", code).output.strip()
+
     def settings(self) -> dict[str, str]:
         """Return .env as the project itself reads it."""
         lines = (self.path / ".env").read_text(encoding="utf-8").splitlines()
@@ -100,6 +110,55 @@ class Project:
 
 
 Baker = Callable[..., Project]
+
+
+def assert_clean(project: Project) -> None:
+    """Check that a project's own linters and tests find nothing."""
+    for name, *arguments in (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("pytest", "-q"),
+    ):
+        outcome = project.run(project.tool(name), *arguments)
+        assert outcome.status == 0, outcome.output
+
+
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{number:04}"
+down_revision = "{before:04}"
+
+
+{body}
+"""
+
+
+def follow_the_recipes(project: Project) -> None:
+    """Run the revisions that the project's README shows on a user, up and down again."""
+    readme = (project.path / "README.md").read_text(encoding="utf-8")
+    rename, require = re.findall(r"```python\n(def upgrade.*?)```", readme, re.DOTALL)
+    assert "def downgrade" in rename
+    require += "\n\ndef downgrade():\n    op.drop_column('users', 'locale')\n"
+    versions = project.path / "migrations" / "versions"
+    files = [versions / "0002_rename.py", versions / "0003_require.py"]
+    for number, (path, body) in enumerate(zip(files, (rename, require), strict=True), 2):
+        path.write_text(REVISION.format(number=number, before=number - 1, body=body))
+    assert project.flask("seed").status == 0
+    try:
+        for arguments, query, rows in (
+            (("upgrade",), "SELECT login, locale FROM users", "[('admin', 'en')]"),
+            (("downgrade", "0001"), "SELECT username FROM users", "[('admin',)]"),
+        ):
+            outcome = project.flask("db", *arguments)
+            assert outcome.status == 0, outcome.output
+            assert project.query(query) == rows
+    finally:
+        for path in files:
+            path.unlink()
+    assert project.flask("db", "check").status == 0
 
 
 @dataclass(frozen=True)

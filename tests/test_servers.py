@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import servers
-from conftest import Baker, Project
+from conftest import Baker, Project, assert_clean, follow_the_recipes
 from servers import Server
 
 DATABASES = {"postgresql": "postgresql", "mysql": "mariadb"}
@@ -66,16 +66,21 @@ def test_down_and_up_again(project: tuple[Project, Server]) -> None:
     assert baked.flask("db", "check").status == 0
 
 
-def test_the_projects_own_tests_pass(project: tuple[Project, Server]) -> None:
-    outcome = project[0].run(project[0].tool("pytest"), "-q")
+def test_ruff_mypy_and_its_own_tests_are_clean(project: tuple[Project, Server]) -> None:
+    assert_clean(project[0])
 
-    assert outcome.status == 0, outcome.output
+
+def test_the_recipes_of_the_readme_keep_the_data(project: tuple[Project, Server]) -> None:
+    follow_the_recipes(project[0])
 
 
 def test_seed(project: tuple[Project, Server]) -> None:
     baked, _ = project
-    assert "Administrator added" in baked.flask("seed").output
-    assert "already" in baked.flask("seed").output
+    baked.flask("seed")
+    again = baked.flask("seed")
+    assert again.status == 0
+    assert "is there already" in again.output
+    assert baked.query("SELECT count(*) FROM users") == "[(1,)]"
 
 
 def test_a_wrong_password_is_one_line(elsewhere: tuple[Project, Server]) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Baker, Project, serve
+from conftest import Baker, Project, assert_clean, follow_the_recipes, serve
 
 NEW_MODEL = '''
 """Note: what a user wrote down."""
@@ -49,14 +49,7 @@ def project(sqlite_project: Project) -> Project:
 
 
 def test_ruff_mypy_and_its_own_tests_are_clean(project: Project) -> None:
-    for name, *arguments in (
-        ("ruff", "check", "."),
-        ("ruff", "format", "--check", "."),
-        ("mypy",),
-        ("pytest", "-q"),
-    ):
-        outcome = project.run(project.tool(name), *arguments)
-        assert outcome.status == 0, outcome.output
+    assert_clean(project)
 
 
 def test_flask_works_from_any_folder(project: Project, tmp_path: Path) -> None:
@@ -162,6 +155,10 @@ def test_a_new_model_is_migrated(bake: Baker) -> None:
     downgraded = project.flask("db", "downgrade", "base")
     assert downgraded.status == 0, downgraded.output
     assert "Run `flask db upgrade` first" in project.flask("seed").output
+
+
+def test_the_recipes_of_the_readme_keep_the_data(bake: Baker) -> None:
+    follow_the_recipes(bake(setup="yes"))
 
 
 def test_a_failing_revision_leaves_nothing_behind(bake: Baker) -> None:
