@@ -50,6 +50,8 @@ def test_a_lock_agrees_with_pyproject(folder: Path, file: str) -> None:
         assert pin.marker == requirement.marker
     assert text.count("--hash=sha256:") >= len(pins)
     assert "://" not in text
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -22,6 +22,7 @@ from app import create_app
 from app.config import settings
 from app.extensions import db
 from schema_guard.database import create_database
+from schema_guard.revisions import script_directory
 
 
 def make_database(name: str, folder: Path) -> URL:
@@ -54,6 +55,14 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         engine = db.engine
     yield app
     engine.dispose()
+
+
+@pytest.fixture
+def head(app: Flask) -> str:
+    """Return the newest revision."""
+    with app.app_context():
+        (head,) = script_directory().get_heads()
+    return head
 
 
 @pytest.fixture

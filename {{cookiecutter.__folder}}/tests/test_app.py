@@ -7,13 +7,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 
-def test_home_shows_the_service_and_its_revision(app: Flask, client: FlaskClient) -> None:
+def test_home_shows_the_service_and_its_revision(
+    app: Flask, client: FlaskClient, head: str
+) -> None:
     page = client.get("/")
 
     assert page.status_code == 200
     name = app.jinja_env.from_string("{{ config.SERVICE_NAME }}").render(config=app.config)
     assert name in page.text
-    assert "0001" in page.text
+    assert head in page.text
     assert "does not answer" not in page.text
 
 
