@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -81,6 +82,23 @@ def test_seed(project: tuple[Project, Server]) -> None:
     assert again.status == 0
     assert "is there already" in again.output
     assert baked.query("SELECT count(*) FROM users") == "[(1,)]"
+
+
+def test_many_processes_create_the_database_once(project: tuple[Project, Server]) -> None:
+    baked, server = project
+    environ = {**baked.environ, "DATABASE_URL": server.url("race")}
+    command = [str(baked.tool("flask")), "db", "create"]
+
+    processes = [
+        subprocess.Popen(
+            command, cwd=baked.path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for _ in range(6)
+    ]
+    outputs = [process.communicate(timeout=60)[0].decode() for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * 6, outputs
+    assert sum("race: created" in output for output in outputs) == 1, outputs
 
 
 def test_a_wrong_password_is_one_line(elsewhere: tuple[Project, Server]) -> None:

@@ -29,7 +29,8 @@ class Note(Base):
     text: Mapped[str] = mapped_column(String(4000))
 '''
 
-FAILING_REVISION = """
+TWO_REVISIONS = {
+    "0002_works.py": """
 import sqlalchemy as sa
 from alembic import op
 
@@ -38,9 +39,22 @@ down_revision = "0001"
 
 
 def upgrade():
+    op.create_table("whole", sa.Column("id", sa.Integer()))
+""",
+    "0003_fails.py": """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade():
     op.create_table("half", sa.Column("id", sa.Integer()))
+    op.execute("INSERT INTO roles (name, description) VALUES ('half', '')")
     op.execute("INSERT INTO nowhere VALUES (1)")
-"""
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +181,8 @@ def test_the_recipes_of_the_readme_keep_the_data(bake: Baker) -> None:
 
 def test_a_failing_revision_leaves_nothing_behind(bake: Baker) -> None:
     project = bake(setup="yes")
-    path = project.path / "migrations" / "versions" / "0002_fails.py"
-    path.write_text(FAILING_REVISION)
+    for name, text in TWO_REVISIONS.items():
+        (project.path / "migrations" / "versions" / name).write_text(text)
 
     failed = project.setup()
 
@@ -177,8 +191,11 @@ def test_a_failing_revision_leaves_nothing_behind(bake: Baker) -> None:
     assert "Traceback" not in failed.output
     with sqlite3.connect(project.path / "instance" / "demo.db") as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        # A transaction a revision: the one before the failing one is done.
+        assert "whole" in names
         assert "half" not in names
-        assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT count(*) FROM roles").fetchone() == (0,)
+        assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("0002",)]
 
 
 def test_every_command_of_flask_migrate_answers(project: Project) -> None:

@@ -143,7 +143,7 @@ def test_overwriting_keeps_the_settings(bake: Baker, environ: Mapping[str, str])
         ("postgresql", "postgres://me:p%40ss@db/shop"),
         ("postgresql", "postgresql+psycopg2://db/shop"),
         ("mysql", "mariadb://me:$\\{@db/shop"),
-        ("mysql", "mysql+mysqldb://me:${HOME}'@db/shop"),
+        ("mysql", "mysql+mysqldb://me:${HOME}\\'@db/shop"),
     ],
 )
 def test_a_url_of_the_chosen_dbms_is_taken(bake: Baker, database: str, url: str) -> None:

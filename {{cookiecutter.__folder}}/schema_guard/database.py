@@ -34,17 +34,17 @@ def create_database(url: URL) -> bool:
     """
     if url.get_backend_name() == "sqlite":
         return _create_sqlite(url)
-    try:
-        _execute(url)
-    except OperationalError as error:
-        server = _server_without(url, error)
-        if server is None:
-            raise connection_failed(url, error) from None
-    else:
+    error = _connect(url)
+    if error is None:
         return False
+    server = _server_without(url, error)
+    if server is None:
+        raise connection_failed(url, error)
     try:
         _execute(server, f"CREATE DATABASE {_quoted(url)}")
     except SQLAlchemyError as error:
+        if _connect(url) is None:
+            return False  # another process was faster
         raise GuardError(
             f"The database {url.database} does not exist, and {url.username} may not create"
             f" it: {cause(error)}. Have an administrator create it, then try again."
@@ -61,6 +61,15 @@ def _create_sqlite(url: URL) -> bool:
     except (OSError, SQLAlchemyError) as error:
         raise connection_failed(url, error) from None
     return not exists
+
+
+def _connect(url: URL) -> OperationalError | None:
+    """Connect once; return the error if that fails."""
+    try:
+        _execute(url, "SELECT 1")
+    except OperationalError as error:
+        return error
+    return None
 
 
 def _server_without(url: URL, error: OperationalError) -> URL | None:
@@ -87,7 +96,7 @@ def _quoted(url: URL) -> str:
     return name if dialect.name == "postgresql" else f"{name} CHARACTER SET utf8mb4"
 
 
-def _execute(url: URL, statement: str = "SELECT 1") -> None:
+def _execute(url: URL, statement: str) -> None:
     """Run a statement on a connection of its own, outside a transaction."""
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
