@@ -46,8 +46,7 @@ def settings(*, strict: bool) -> dict[str, Any]:
     Raises:
         ConfigError: naming the variable, never showing a password.
     """
-    # Interpolation would change a password that holds `${`.
-    load_dotenv(ROOT / ".env", interpolate=False)
+    load_dotenv(ROOT / ".env")
     return {
         "SERVICE_NAME": PYPROJECT["tool"]["service"]["title"],
         "SERVICE_DESCRIPTION": PYPROJECT["project"]["description"],

@@ -47,9 +47,6 @@ def run_online(settings: dict[str, Any]) -> None:
     """Run the migrations, each in a transaction of its own."""
     # Tests hand in an engine of their own.
     engine = context.config.attributes.get("connection") or extension.db.engine
-    if engine.dialect.name == "sqlite":
-        # SQLite can roll DDL back, see app/extensions.py; Alembic's default is that it cannot.
-        settings["transactional_ddl"] = True
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=metadata, **settings)
         with context.begin_transaction():
