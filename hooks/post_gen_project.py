@@ -8,6 +8,7 @@ import json
 import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -15,12 +16,12 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
 
 
-def main() -> int:
-    """Set the project up as far as the answers and the environment say; return 0."""
+def main() -> None:
+    """Set the project up as far as the answers and the environment say."""
     project = Path.cwd()
     override = os.environ.get(SETUP_VARIABLE, "").lower()
     if override == "no":
-        return 0  # a tool that renders again wants the template's files, and nothing else
+        return  # a tool that renders again wants the template's files, and nothing else
     setup = runpy.run_path(str(project / "bin" / "setup"))
     wanted = bool(ANSWERS["setup"]) or override == "yes"
     status = setup["main"](setup["STEPS"] if wanted else setup["STEPS"][:1])
@@ -37,10 +38,13 @@ def main() -> int:
         print(f"  {bin_folder / 'flask'} seed           # roles, and an administrator")
         print(f"  {bin_folder / 'flask'} run --debug    # then open http://127.0.0.1:5000")
         print(f"  {bin_folder / 'pytest'}")
-    return 0
 
 
 if __name__ == "__main__":
     # A terminal's encoding may lack a character of the folder's name.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.exit(main())
+    try:
+        main()
+    except (Exception, KeyboardInterrupt):  # noqa: BLE001 - no fault may cost the project
+        traceback.print_exc()
+        print(f"The project is kept, in {Path.cwd()}")

@@ -232,11 +232,15 @@ def answers(service: Service) -> bool:
 
 
 def cookiecutter(
-    folder: Path, environ: Mapping[str, str], options: tuple[str, ...] = (), **answers: Any
+    folder: Path,
+    environ: Mapping[str, str],
+    options: tuple[str, ...] = (),
+    template: Path = TEMPLATE,
+    **answers: Any,
 ) -> Outcome:
     """Run cookiecutter as a user does, with answers given on the command line."""
     given = [f"{question}={answer}" for question, answer in answers.items()]
-    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", *options]
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *options]
     return run(*command, *given, cwd=folder, environ=environ)
 
 

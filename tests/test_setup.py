@@ -220,6 +220,23 @@ def test_without_uv(bake: Baker, no_uv: Mapping[str, str]) -> None:
     assert run(project.tool("pip"), "check", cwd=project.path, environ=no_uv).status == 0
 
 
+def test_a_fault_of_the_template_keeps_the_project(
+    tmp_path: Path, environ: Mapping[str, str]
+) -> None:
+    for name in ("cookiecutter.json", "hooks", "templates", "{{cookiecutter.__folder}}"):
+        source = TEMPLATE / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    (tmp_path / "{{cookiecutter.__folder}}" / "bin" / "setup").write_text("1 / 0")
+
+    outcome = cookiecutter(tmp_path, environ, template=tmp_path, project_slug="demo")
+
+    assert outcome.status == 0
+    assert "ZeroDivisionError" in outcome.output
+    assert f"The project is kept, in {tmp_path / 'demo'}" in outcome.output
+    assert (tmp_path / "demo" / "wsgi.py").exists()
+
+
 @pytest.mark.parametrize("installer", ["uv", "pip"])
 def test_no_network(bake: Baker, no_uv: Mapping[str, str], installer: str) -> None:
     # The missing network is a mock: a proxy at which nothing listens.
@@ -232,14 +249,15 @@ def test_no_network(bake: Baker, no_uv: Mapping[str, str], installer: str) -> No
 
 
 def test_a_broken_venv_module(bake: Baker, tmp_path: Path, no_uv: Mapping[str, str]) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "python"], check=True)
-    (site,) = (tmp_path / "python").glob("lib/*/site-packages")
-    (site / "broken.pth").write_text("import sys; sys.modules['venv'] = None\n")
+    # A module of the user's that Python imports at its start: it breaks every `python -m venv`.
+    user = {**no_uv, "PYTHONUSERBASE": str(tmp_path)}
+    found = run(sys.executable, "-m", "site", "--user-site", cwd=tmp_path, environ=user)
+    site = Path(found.output.strip())
+    site.mkdir(parents=True)
+    (site / "usercustomize.py").write_text("import sys; sys.modules['venv'] = None\n")
     project = bake()
 
-    outcome = run(
-        tmp_path / "python" / "bin" / "python", "bin/setup", cwd=project.path, environ=no_uv
-    )
+    outcome = project.setup(**user)
 
     assert outcome.status == 1
     assert_stopped(outcome, "environment", "python -m venv: .*venv", project.path)
