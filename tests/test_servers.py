@@ -84,9 +84,12 @@ def test_seed(project: tuple[Project, Server]) -> None:
     assert baked.query("SELECT count(*) FROM users") == "[(1,)]"
 
 
-def test_many_processes_create_the_database_once(project: tuple[Project, Server]) -> None:
+@pytest.mark.parametrize("name", ["race1", "race2", "race3"])
+def test_many_processes_create_the_database_once(
+    project: tuple[Project, Server], name: str
+) -> None:
     baked, server = project
-    environ = {**baked.environ, "DATABASE_URL": server.url("race")}
+    environ = {**baked.environ, "DATABASE_URL": server.url(name)}
     command = [str(baked.tool("flask")), "db", "create"]
 
     processes = [
@@ -98,7 +101,7 @@ def test_many_processes_create_the_database_once(project: tuple[Project, Server]
     outputs = [process.communicate(timeout=60)[0].decode() for process in processes]
 
     assert [process.returncode for process in processes] == [0] * 6, outputs
-    assert sum("race: created" in output for output in outputs) == 1, outputs
+    assert sum(f"{name}: created" in output for output in outputs) == 1, outputs
 
 
 def test_a_wrong_password_is_one_line(elsewhere: tuple[Project, Server]) -> None:

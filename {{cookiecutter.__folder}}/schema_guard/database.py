@@ -37,19 +37,12 @@ def create_database(url: URL) -> bool:
     error = _connect(url)
     if error is None:
         return False
-    server = _server_without(url, error)
-    if server is None:
-        raise connection_failed(url, error)
-    try:
-        _execute(server, f"CREATE DATABASE {_quoted(url)}")
-    except SQLAlchemyError as error:
-        if _connect(url) is None:
-            return False  # another process was faster
-        raise GuardError(
-            f"The database {url.database} does not exist, and {url.username} may not create"
-            f" it: {cause(error)}. Have an administrator create it, then try again."
-        ) from None
-    return True
+    if _is_missing(url, error):
+        return _create_on_server(url)
+    error = _connect(url)  # another process may have made it meanwhile
+    if error is None:
+        return False
+    raise connection_failed(url, error)
 
 
 def _create_sqlite(url: URL) -> bool:
@@ -72,21 +65,32 @@ def _connect(url: URL) -> OperationalError | None:
     return None
 
 
-def _server_without(url: URL, error: OperationalError) -> URL | None:
-    """Return a URL of the same server to create the database from, if that is what is missing."""
-    if url.get_backend_name() != "postgresql":
-        unknown = error.orig is not None and error.orig.args[:1] == (UNKNOWN_DATABASE,)
-        return url.set(database="") if unknown else None
-    # libpq gives connection errors no code: ask the server itself.
-    server = url.set(database="postgres")
+def _create_on_server(url: URL) -> bool:
+    server = url.set(database="postgres" if url.get_backend_name() == "postgresql" else "")
     try:
-        engine = create_engine(server, poolclass=NullPool)
+        _execute(server, f"CREATE DATABASE {_quoted(url)}")
+    except SQLAlchemyError as error:
+        if _connect(url) is None:
+            return False  # another process was faster
+        raise GuardError(
+            f"The database {url.database} does not exist, and {url.username} may not create"
+            f" it: {cause(error)}. Have an administrator create it, then try again."
+        ) from None
+    return True
+
+
+def _is_missing(url: URL, error: OperationalError) -> bool:
+    """Return whether the server says that it has no such database."""
+    if url.get_backend_name() != "postgresql":
+        return error.orig is not None and error.orig.args[:1] == (UNKNOWN_DATABASE,)
+    # libpq gives connection errors no code.
+    engine = create_engine(url.set(database="postgres"), poolclass=NullPool)
+    try:
         with engine.connect() as connection:
             query = text("SELECT 1 FROM pg_database WHERE datname = :name")
-            exists = connection.scalar(query, {"name": url.database})
+            return connection.scalar(query, {"name": url.database}) is None
     except SQLAlchemyError:
-        return None
-    return None if exists else server
+        return False
 
 
 def _quoted(url: URL) -> str:
