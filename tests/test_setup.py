@@ -76,6 +76,8 @@ def test_a_project_is_ready_when_cookiecutter_returns(sqlite_project: Project) -
     for line in told[1:]:
         assert (sqlite_project.path / line.split()[0]).exists()
     assert (sqlite_project.path / ".git").is_dir()
+    # Bytecode is compiled, for what no command has imported yet too.
+    assert list(sqlite_project.path.glob(".venv/lib/*/site-packages/pip/__pycache__/*.pyc"))
     with sqlite3.connect(sqlite_project.path / "instance" / "demo.db") as connection:
         assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("0001",)]
 

@@ -26,7 +26,7 @@ from schema_guard.revisions import script_directory
 
 
 def make_database(name: str, folder: Path) -> URL:
-    """Return the URL of an empty test database, made if it is missing."""
+    """Return the URL of a test database, made if it is missing."""
     url: URL = settings(strict=False)["SQLALCHEMY_DATABASE_URI"]
     if url.get_backend_name() == "sqlite":
         url = url.set(database=str(folder / f"{name}.db"))
@@ -36,17 +36,23 @@ def make_database(name: str, folder: Path) -> URL:
         create_database(url)
     except ClickException as error:
         pytest.exit(f"The tests need their database. {error.message}", returncode=1)
+    return url
+
+
+def make_engine(url: URL) -> Engine:
+    """Return an engine on a test database, without what an earlier run left there."""
     engine = create_engine(url, poolclass=NullPool)
     leftovers = MetaData()
     leftovers.reflect(engine)
     leftovers.drop_all(engine)
-    return url
+    return engine
 
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """Return the application, its test database migrated to head."""
     url = make_database("test", tmp_path_factory.mktemp("database"))
+    make_engine(url)
     app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": url})
     with app.app_context():
         flask_migrate.upgrade()
@@ -113,11 +119,6 @@ def alembic_config(app: Flask) -> Iterator[Config]:
 
 
 @pytest.fixture
-def alembic_engine(migrations_url: URL) -> Iterator[Engine]:
+def alembic_engine(migrations_url: URL) -> Engine:
     """Give pytest-alembic an empty database."""
-    engine = create_engine(migrations_url, poolclass=NullPool)
-    leftovers = MetaData()
-    leftovers.reflect(engine)
-    leftovers.drop_all(engine)
-    yield engine
-    engine.dispose()
+    return make_engine(migrations_url)
