@@ -8,14 +8,19 @@ import os
 import shutil
 import subprocess
 
-NEEDED = {"mariadbd": "mariadb-server", "chromium": "chromium"}
+# The package, and the programs of which one must be there.
+NEEDED = {"mariadb-server": ["mariadbd"], "chromium": ["chromium", "google-chrome"]}
 
 
 def main() -> None:
     """Install the packages whose programs are missing."""
     # Debian keeps servers in a folder that is not on everybody's PATH.
     path = os.environ["PATH"] + os.pathsep + "/usr/sbin"
-    packages = [package for name, package in NEEDED.items() if not shutil.which(name, path=path)]
+    packages = [
+        package
+        for package, programs in NEEDED.items()
+        if not any(shutil.which(program, path=path) for program in programs)
+    ]
     if not packages:
         return
     root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]

@@ -22,8 +22,8 @@ ARGUMENTS = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Run Debian's Chromium without a screen."""
-    program = shutil.which("chromium")
+    """Run Debian's Chromium, or Chrome, without a screen."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         missing("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
