@@ -32,7 +32,7 @@ def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
 
 def register_settings(app: Flask, test_config: Mapping[str, Any]) -> None:
     """Load the settings; a development server and tests may do without the secrets."""
-    app.config.from_mapping(test_config)
+    app.config.from_mapping(test_config)  # TESTING decides how strict to be
     app.config.from_mapping(config.settings(strict=not (app.debug or app.testing)))
     app.config.from_mapping(test_config)
 

@@ -7,7 +7,6 @@ beside this file add to them.
 
 from typing import Any
 
-import click
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -23,8 +22,7 @@ class SchemaGuard(Migrate):
     def init_app(self, app: Flask, db: SQLAlchemy | None = None, *args: Any, **kwargs: Any) -> None:
         """Bind to an application; takes what `Migrate.init_app` takes."""
         super().init_app(app, db, *args, **kwargs)
-        extension = app.extensions["migrate"].migrate
-        group = app.cli.commands[extension.command]
-        if isinstance(group, click.Group):
-            group.add_command(create)
-            group.add_command(prepare)
+        name = app.extensions["migrate"].migrate.command
+        group: Any = app.cli.commands[name]
+        group.add_command(create)
+        group.add_command(prepare)
