@@ -1,21 +1,33 @@
-"""Install what the tests need beyond Python: MariaDB's server and Chromium, from Debian's packages.
+"""Install what the tests need beyond Python, from Debian's packages.
 
-PostgreSQL's server comes as a wheel. Where apt-get, or the right to use it, is missing, this
-says what to install by hand; the tests then say what they left out, and fail in CI.
+MariaDB's server, Chromium, and what two of the drivers are compiled with. A PostgreSQL server
+comes as a wheel; the one of the system is of another version, and speaks TLS. Where apt-get, or
+the right to use it, is missing, this says what to install by hand; the tests then say what they
+left out, and fail in CI.
 """
 
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 # The package, and the programs of which one must be there.
-NEEDED = {"mariadb-server": ["mariadbd"], "chromium": ["chromium", "google-chrome"]}
+NEEDED = {
+    "mariadb-server": ["mariadbd"],
+    "postgresql": ["postgres"],
+    "chromium": ["chromium", "google-chrome"],
+    "libpq-dev": ["pg_config"],
+    "default-libmysqlclient-dev": ["mysql_config"],
+    "pkg-config": ["pkg-config"],
+    "gcc": ["gcc"],
+}
+# Where Debian keeps servers, beside everybody's PATH.
+SERVERS = ["/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
 def main() -> None:
     """Install the packages whose programs are missing."""
-    # Debian keeps servers in a folder that is not on everybody's PATH.
-    path = os.environ["PATH"] + os.pathsep + "/usr/sbin"
+    path = os.pathsep.join([os.environ["PATH"], *SERVERS])
     packages = [
         package
         for package, programs in NEEDED.items()

@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,13 +84,13 @@ class Project:
         """Return the path of a program in the project's .venv."""
         return self.path / ".venv" / "bin" / name
 
-    def run(self, *command: str | Path, **environ: str) -> Outcome:
+    def run(self, *command: str | Path, stdin: str | None = None, **environ: str) -> Outcome:
         """Run a command in the project's folder, with these variables set beside the usual ones."""
-        return run(*command, cwd=self.path, environ={**self.environ, **environ})
+        return run(*command, cwd=self.path, environ={**self.environ, **environ}, stdin=stdin)
 
-    def flask(self, *arguments: str, **environ: str) -> Outcome:
+    def flask(self, *arguments: str, stdin: str | None = None, **environ: str) -> Outcome:
         """Run the project's `flask`."""
-        return self.run(self.tool("flask"), *arguments, **environ)
+        return self.run(self.tool("flask"), *arguments, stdin=stdin, **environ)
 
     def setup(self, **environ: str) -> Outcome:
         """Run bin/setup by hand."""
@@ -193,7 +195,10 @@ class Service:
 
 @contextmanager
 def serve(
-    project: Project, *command: str | Path, cwd: Path | None = None, **environ: str
+    project: Project,
+    *command: str | Path,
+    cwd: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
     """Serve a project, with `flask run` or the given command, until the block ends.
 
@@ -201,26 +206,27 @@ def serve(
     """
     port = servers.free_port()
     words = command or (project.tool("flask"), "run", "--port", "{port}")
-    process = subprocess.Popen(
-        [str(word).format(port=port) for word in words],
-        cwd=cwd or project.path,
-        env={**project.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    service = Service(f"http://127.0.0.1:{port}")
-    try:
-        deadline = time.monotonic() + 60
-        while not answers(service):
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                pytest.fail(f"it does not serve: {process.communicate()[0]}")
-            time.sleep(0.05)
-        yield service
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would stop it one day
+        process = subprocess.Popen(
+            [str(word).format(port=port) for word in words],
+            cwd=cwd or project.path,
+            env={**project.environ, **(variables or {})},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        service = Service(f"http://127.0.0.1:{port}")
+        try:
+            deadline = time.monotonic() + 60
+            while not answers(service):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    log.seek(0)
+                    pytest.fail(f"it does not serve: {log.read()}")
+                time.sleep(0.05)
+            yield service
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def answers(service: Service) -> bool:
@@ -268,13 +274,39 @@ def sqlite_project(bake: Baker) -> Project:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[servers.Server]:
-    """Run a PostgreSQL server for the session."""
-    with servers.postgresql() as server:
+    """Return a PostgreSQL server: a private one, or the one of TEST_POSTGRESQL_URL."""
+    with servers.given("TEST_POSTGRESQL_URL") as given:
+        if given:
+            yield given
+            return
+        with servers.postgresql() as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def system_postgresql() -> Iterator[servers.Server]:
+    """Run the PostgreSQL server of the system's packages, which is of another version."""
+    with servers.postgresql(system=servers.system_postgresql()) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[servers.Server]:
-    """Run a MariaDB server for the session."""
-    with servers.mariadb() as server:
-        yield server
+    """Return a MariaDB or MySQL server: a private one, or the one of TEST_MYSQL_URL."""
+    with servers.given("TEST_MYSQL_URL") as given:
+        if given:
+            yield given
+            return
+        with servers.mariadb() as server:
+            yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly, at the very end, what was not tested because something is not installed."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2] for report in skipped)
+    not_tested = {why: count for why, count in reasons.items() if servers.NOT_TESTED in why}
+    if not_tested:
+        terminalreporter.section(servers.NOT_TESTED, red=True, bold=True)
+        for why, count in not_tested.items():
+            terminalreporter.line(f"{count} tests. {why.partition(servers.NOT_TESTED)[2]}")

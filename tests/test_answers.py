@@ -7,6 +7,7 @@ import json
 import os
 import re
 import runpy
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -272,6 +273,7 @@ EXPECTED = {
     "app/__init__.py",
     "app/commands.py",
     "app/config.py",
+    "app/engine.py",
     "app/extensions.py",
     "app/models/__init__.py",
     "app/models/role.py",
@@ -281,6 +283,7 @@ EXPECTED = {
     "app/templates/base.html",
     "app/templates/error.html",
     "app/templates/home.html",
+    "app/types.py",
     "app/views/__init__.py",
     "app/views/errors.py",
     "app/views/health.py",
@@ -294,11 +297,15 @@ EXPECTED = {
     "requirements-dev.txt",
     "requirements.txt",
     "schema_guard/__init__.py",
+    "schema_guard/autogenerate.py",
     "schema_guard/commands.py",
+    "schema_guard/connection.py",
     "schema_guard/database.py",
     "schema_guard/errors.py",
+    "schema_guard/problems.py",
     "schema_guard/py.typed",
     "schema_guard/revisions.py",
+    "schema_guard/server.py",
     "tests/conftest.py",
     "tests/test_app.py",
     "tests/test_commands.py",
@@ -308,8 +315,24 @@ EXPECTED = {
     "tests/test_models.py",
     "wsgi.py",
 }
+# And this beside them, where there is a server.
+COMPOSE = "compose.yaml"
+# Files of formats that others define, and the name that check-jsonschema has for each.
+FORMATS = {
+    ".github/workflows/ci.yml": "github-workflows",
+    ".github/dependabot.yml": "dependabot",
+    COMPOSE: "compose-spec",
+}
 # These hold Jinja or Mako of their own.
 OWN_JINJA = {".html", ".mako"}
+
+
+def assert_format(path: Path, schema: str) -> None:
+    """Check a file against the schema that those who read it publish."""
+    command = ["check-jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
+    environ = {"PATH": str(Path(sys.executable).parent)}
+    outcome = run(*command, cwd=path.parent, environ=environ)
+    assert outcome.status == 0, outcome.output
 
 
 @pytest.mark.parametrize(
@@ -325,7 +348,9 @@ def test_every_combination_renders_the_same_files(
     assert result.exit_code == 0, result.exception
     project: Path = result.project_path
     files = {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
-    assert files == EXPECTED
+    assert files == EXPECTED | ({COMPOSE} if answers["database"] != "sqlite" else set())
+    for name in FORMATS.keys() & files:
+        assert_format(project / name, FORMATS[name])
     assert os.access(project / "bin" / "setup", os.X_OK)
     parse_all(project)
     for name in files:

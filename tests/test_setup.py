@@ -38,8 +38,8 @@ def assert_stopped(outcome: Outcome, step: str, cause: str, project: Path) -> No
     lines = outcome.output.splitlines()
     start = lines.index(f"Stopped at: {step}")
     assert re.search(cause, lines[start + 1].removeprefix("Cause:      "))
-    assert lines[start + 2].startswith("To resume:  ")
-    assert str(project / "bin" / "setup").replace("'", "") in lines[start + 2].replace("'", "")
+    (resumes,) = (line for line in lines[start + 2 :] if line.startswith("To resume:  "))
+    assert str(project / "bin" / "setup").replace("'", "") in resumes.replace("'", "")
     assert "Traceback" not in outcome.output
 
 
@@ -50,11 +50,12 @@ def resume(outcome: Outcome | Project, environ: Mapping[str, str], folder: Path)
 
 
 def snapshot(project: Path) -> dict[Path, int]:
-    """Return every file of a project with its time of change."""
+    """Return every file of a project with its time of change, but for caches and SQLite's log."""
+    passing = ("-wal", "-shm")
     return {
         path: path.stat().st_mtime_ns
         for path in project.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(passing)
     }
 
 
@@ -266,16 +267,16 @@ def test_a_broken_venv_module(bake: Baker, tmp_path: Path, no_uv: Mapping[str, s
     assert not (project.path / ".venv").exists()
 
 
-@pytest.mark.parametrize(
-    ("database", "words"), [("postgresql", "Connection refused"), ("mysql", "Can't connect")]
-)
-def test_an_unreachable_server(bake: Baker, database: str, words: str) -> None:
-    url = f"{database}://me:s3cret@127.0.0.1:{servers.free_port()}/shop"
+@pytest.mark.parametrize("database", ["postgresql", "mysql"])
+def test_an_unreachable_server(bake: Baker, database: str) -> None:
+    port = servers.free_port()
+    url = f"{database}://me:s3cret@127.0.0.1:{port}/shop"
+    words = f"nothing listens at 127.0.0.1:{port}"
 
     project = bake({"DATABASE_URL": url}, database=database, setup="yes")
 
     by_hook = Outcome(0, project.output)
-    assert_stopped(by_hook, "database", f"{words}.*DATABASE_URL in .env", project.path)
+    assert_stopped(by_hook, "database", f"{words}.*DATABASE_URL", project.path)
     by_hand = project.setup()
     assert by_hand.status == 1
     assert_stopped(by_hand, "database", words, project.path)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import make_url
 
-from app import commands, config, models, views
+from app import commands, config, engine, models, views
 from app.extensions import db, migrate
 
 
@@ -39,5 +40,9 @@ def register_settings(app: Flask, test_config: Mapping[str, Any]) -> None:
 
 def register_extensions(app: Flask) -> None:
     """Bind the extensions to this application."""
+    url = make_url(app.config["SQLALCHEMY_DATABASE_URI"])
+    app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine.engine_options(url))
     db.init_app(app)
+    with app.app_context():
+        engine.limit_statements(db.engine, app.config["STATEMENT_TIMEOUT"])
     migrate.init_app(app, db)

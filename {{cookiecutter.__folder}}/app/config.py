@@ -1,5 +1,6 @@
 """The settings: from the environment; what is not set there, from .env beside wsgi.py."""
 
+import math
 import os
 import secrets
 import tomllib
@@ -20,12 +21,15 @@ DEFAULT_DATABASE_URL: str = PYPROJECT["tool"]["service"]["database-url"]
 
 SECRET_KEY_LENGTH = 32
 
+# Seconds. What is still running then nobody waits for any more.
+DEFAULT_STATEMENT_TIMEOUT = "30"
+
 # Bare names, and the ones that hosting providers hand out, mean the drivers installed here.
 DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
     "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
+    "mariadb": "mysql+pymysql",  # as "mariadb" it would make UUID columns of another type
 }
 
 
@@ -52,6 +56,7 @@ def settings(*, strict: bool) -> dict[str, Any]:
         "SERVICE_DESCRIPTION": PYPROJECT["project"]["description"],
         "SECRET_KEY": secret_key(os.environ.get("SECRET_KEY", ""), strict=strict),
         "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL", ""), strict=strict),
+        "STATEMENT_TIMEOUT": seconds("STATEMENT_TIMEOUT", DEFAULT_STATEMENT_TIMEOUT),
     }
 
 
@@ -107,6 +112,18 @@ def database_url(value: str, *, strict: bool) -> URL:
             f" ({error}). Install it, or name another driver."
         ) from None
     return url
+
+
+def seconds(name: str, default: str) -> float:
+    """Return the seconds that a variable of the environment holds."""
+    value = os.environ.get(name) or default
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ConfigError(f"{name} is {value!r}; it takes seconds, as in 30 or 0.5; 0 is no limit.")
+    return number
 
 
 def malformed(reason: str = "it does not read as a URL") -> ConfigError:

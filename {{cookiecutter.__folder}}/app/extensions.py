@@ -1,12 +1,14 @@
 """The extensions, made once; create_app() binds them to an application."""
 
-import sqlite3
+from datetime import datetime, time
+from decimal import Decimal
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, Dialect, Engine, MetaData, event
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import Double, MetaData, Numeric, String
+from sqlalchemy.orm import DeclarativeBase, registry
 
+from app import types
 from app.config import ROOT
 from schema_guard import SchemaGuard
 
@@ -15,42 +17,31 @@ class Base(DeclarativeBase):
     """What every model inherits from.
 
     Every constraint gets a name, the same on every DBMS, so that a later migration can
-    alter or drop it.
+    alter or drop it. And every `Mapped[...]` that names no type of column gets one that
+    keeps the same values on every DBMS.
     """
 
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
+    registry = registry(
+        metadata=MetaData(
+            naming_convention={
+                "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+                "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+                "ck": "ck_%(table_name)s_%(constraint_name)s",
+                "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+                "pk": "pk_%(table_name)s",
+            }
+        ),
+        type_annotation_map={
+            bytes: types.LargeBytes,
+            datetime: types.UTCDateTime(),
+            Decimal: Numeric(15, 4),  # MySQL's default has no decimals; SQLite keeps 15 digits
+            dict[str, Any]: types.Document,
+            float: Double(),  # MySQL's FLOAT keeps 7 digits
+            str: String(255),  # MySQL demands a length
+            time: types.ExactTime,
+        },
     )
 
 
 db = SQLAlchemy(model_class=Base)
 migrate = SchemaGuard(directory=str(ROOT / "migrations"))
-
-
-@event.listens_for(Engine, "connect")
-def _leave_transactions_to_sqlalchemy(dbapi_connection: Any, _record: object) -> None:
-    # sqlite3 begins a transaction only before an INSERT, UPDATE or DELETE: DDL would be
-    # committed as it goes, and a failing migration would stay half done.
-    if isinstance(dbapi_connection, sqlite3.Connection):
-        dbapi_connection.isolation_level = None
-
-
-@event.listens_for(Engine, "begin")
-def _begin(connection: Connection) -> None:
-    if connection.dialect.driver == "pysqlite":
-        connection.exec_driver_sql("BEGIN")
-
-
-@event.listens_for(Engine, "do_connect")
-def _encode_password(
-    dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]
-) -> None:
-    # PyMySQL would send it as Latin-1; the server keeps passwords as UTF-8.
-    if dialect.driver == "pymysql" and isinstance(parameters.get("password"), str):
-        parameters["password"] = parameters["password"].encode()

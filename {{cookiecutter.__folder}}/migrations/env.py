@@ -9,6 +9,9 @@ from typing import Any
 from alembic import context
 from flask import current_app
 
+from schema_guard.autogenerate import render_item
+from schema_guard.connection import migration_connection
+
 extension = current_app.extensions["migrate"]
 metadata = extension.db.metadata
 logger = logging.getLogger("alembic")
@@ -47,7 +50,7 @@ def run_online(settings: dict[str, Any]) -> None:
     """Run the migrations, each in a transaction of its own."""
     # Tests hand in an engine of their own.
     engine = context.config.attributes.get("connection") or extension.db.engine
-    with engine.connect() as connection:
+    with migration_connection(engine) as connection:
         context.configure(connection=connection, target_metadata=metadata, **settings)
         with context.begin_transaction():
             context.run_migrations()
@@ -56,6 +59,7 @@ def run_online(settings: dict[str, Any]) -> None:
 configure_logging()
 options = {
     "process_revision_directives": drop_empty_revision,
+    "render_item": render_item,
     "transaction_per_migration": True,
     **extension.configure_args,
 }

@@ -11,18 +11,18 @@ from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 
-from schema_guard.commands import create, prepare
+from schema_guard.commands import create, drop, prepare
 
 __all__ = ["SchemaGuard"]
 
 
 class SchemaGuard(Migrate):
-    """Flask-Migrate, with the commands `flask db create` and `flask db prepare`."""
+    """Flask-Migrate, with the commands `flask db create`, `drop` and `prepare`."""
 
     def init_app(self, app: Flask, db: SQLAlchemy | None = None, *args: Any, **kwargs: Any) -> None:
         """Bind to an application; takes what `Migrate.init_app` takes."""
         super().init_app(app, db, *args, **kwargs)
         name = app.extensions["migrate"].migrate.command
         group: Any = app.cli.commands[name]
-        group.add_command(create)
-        group.add_command(prepare)
+        for command in (create, drop, prepare):
+            group.add_command(command)

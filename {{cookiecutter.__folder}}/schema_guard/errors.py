@@ -1,12 +1,10 @@
-"""What the guards say when they stop: one line, no traceback."""
+"""What the guards say when they stop: what happened, on what, what to do next; no traceback."""
 
 import click
-from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
 
 
 class GuardError(click.ClickException):
-    """A guard stopped a command; the message says what, on what, and what to do next."""
+    """A guard stopped a command. The first line is the cause; lines to copy may follow."""
 
 
 def cause(error: BaseException) -> str:
@@ -15,13 +13,3 @@ def cause(error: BaseException) -> str:
     # MySQL's drivers give (number, text).
     text = str(original.args[-1]) if original.args else type(original).__name__
     return " ".join(text.split()).rstrip(".?!")
-
-
-def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
-    """Return the error for a database that cannot be reached; the password is not shown."""
-    sqlite = url.get_backend_name() == "sqlite"
-    remedy = "Make its folder writable" if sqlite else "Start the server"
-    return GuardError(
-        f"Cannot use the database {url.render_as_string()}: {cause(error)}."
-        f" {remedy}, or correct DATABASE_URL in .env."
-    )

@@ -1,9 +1,11 @@
 """What the tests share: an application on a test database that the migrations made.
 
 The database is one of its own, never the development one: a file in a temporary folder for
-SQLite, `<name>_test` on the server that DATABASE_URL names for the others.
+SQLite, `<name>_test` on the server that DATABASE_URL names for the others. Under pytest-xdist
+every worker has its own.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -24,6 +26,17 @@ from app.extensions import db
 from schema_guard.database import create_database
 from schema_guard.revisions import script_directory
 
+# PostgreSQL cuts a name at 63 characters without a word.
+LONGEST_NAME = 40
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Under pytest-xdist, look for the server first: each worker would fail in many lines."""
+    url: URL = settings(strict=False)["SQLALCHEMY_DATABASE_URI"]
+    on_server = url.get_backend_name() != "sqlite"
+    if on_server and session.config.pluginmanager.hasplugin("dsession"):
+        make_database("test", Path())
+
 
 def make_database(name: str, folder: Path) -> URL:
     """Return the URL of a test database, made if it is missing."""
@@ -31,11 +44,14 @@ def make_database(name: str, folder: Path) -> URL:
     if url.get_backend_name() == "sqlite":
         url = url.set(database=str(folder / f"{name}.db"))
     else:
-        url = url.set(database=f"{url.database}_{name}")
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        parts = [(url.database or "")[:LONGEST_NAME], name, *([worker] if worker else [])]
+        url = url.set(database="_".join(parts))
     try:
         create_database(url)
     except ClickException as error:
-        pytest.exit(f"The tests need their database. {error.message}", returncode=1)
+        reason, *_ = error.message.splitlines()
+        pytest.exit(f"The tests need their database. {reason}", returncode=1)
     return url
 
 

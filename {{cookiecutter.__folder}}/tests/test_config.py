@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import make_url
 
 from app import config, create_app
-from app.config import ConfigError, database_url, secret_key
+from app.config import ConfigError, database_url, secret_key, settings
 
 
 @pytest.mark.parametrize("value", ["", "short", "x" * 31])
@@ -57,6 +57,16 @@ def test_a_malformed_url_is_refused_without_showing_its_password(value: str, rea
     assert "tr0ub4dor" not in caught.value.message
 
 
+def test_the_statement_timeout_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATEMENT_TIMEOUT", "0.5")
+    assert settings(strict=False)["STATEMENT_TIMEOUT"] == 0.5
+
+    for wrong in ("soon", "-1", "nan", "inf"):
+        monkeypatch.setenv("STATEMENT_TIMEOUT", wrong)
+        with pytest.raises(ConfigError, match=f"STATEMENT_TIMEOUT is '{wrong}'"):
+            settings(strict=False)
+
+
 def test_a_missing_driver_is_named() -> None:
     with pytest.raises(ConfigError, match=r"oracle.*not installed"):
         database_url("oracle+cx_oracle://host/name", strict=True)
@@ -68,7 +78,7 @@ def test_a_missing_driver_is_named() -> None:
         ("postgres", "postgresql+psycopg"),
         ("postgresql", "postgresql+psycopg"),
         ("mysql", "mysql+pymysql"),
-        ("mariadb", "mariadb+pymysql"),
+        ("mariadb", "mysql+pymysql"),
     ],
 )
 def test_bare_names_come_to_the_drivers_installed_here(name: str, driver: str) -> None:

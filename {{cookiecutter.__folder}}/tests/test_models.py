@@ -1,10 +1,10 @@
 """The models, on the schema that the migrations made."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
 from app.models import Role, User
@@ -20,8 +20,7 @@ def test_a_user_has_a_role_and_a_time_of_creation(session: Session) -> None:
     assert (user.username, user.password_hash) == ("zoë 🚀", None)
     assert user.role is not None
     assert user.role.name == "pilot"
-    # SQLite and MySQL keep no time zone; what they keep is UTC.
-    age = datetime.now(UTC) - user.created_at.replace(tzinfo=UTC)
+    age = datetime.now(UTC) - user.created_at
     assert timedelta(0) <= age < timedelta(minutes=1)
 
 
@@ -33,6 +32,44 @@ def test_username_and_email_are_unique(session: Session, same: str) -> None:
 
     with pytest.raises(IntegrityError):
         session.commit()
+
+
+def test_times_come_back_in_utc_to_the_microsecond(session: Session) -> None:
+    noon = datetime(2026, 7, 1, 12, 0, 0, 123456, timezone(timedelta(hours=2)))
+    session.add(User(username="ann", email="ann@example.com", created_at=noon))
+    session.commit()
+    session.expire_all()
+
+    found = session.scalars(select(User).where(User.created_at == noon)).one()
+
+    assert found.created_at == noon
+    assert found.created_at.isoformat() == "2026-07-01T10:00:00.123456+00:00"
+
+
+def test_a_time_without_a_zone_is_refused(session: Session) -> None:
+    naive = datetime.now(UTC).replace(tzinfo=None)
+    session.add(User(username="ann", email="ann@example.com", created_at=naive))
+
+    with pytest.raises(StatementError, match="has no time zone"):
+        session.commit()
+
+
+def test_names_are_the_same_only_character_for_character(session: Session) -> None:
+    names = ["zoe", "Zoe", "zoë", "zoe ", "🚀", "🛰"]
+    session.add_all(User(username=name, email=name) for name in names)
+    session.commit()
+
+    for name in names:
+        assert session.scalars(select(User.email).where(User.username == name)).all() == [name]
+
+
+def test_a_role_that_users_have_cannot_go(session: Session) -> None:
+    role = Role(name="pilot")
+    session.add(User(username="ann", email="ann@example.com", role=role))
+    session.flush()
+
+    with pytest.raises(IntegrityError):
+        session.execute(delete(Role).where(Role.id == role.id))
 
 
 def test_each_test_starts_without_rows(session: Session) -> None:

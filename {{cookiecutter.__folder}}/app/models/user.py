@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, ForeignKey, String
+from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -11,8 +11,8 @@ from app.models.role import Role
 
 
 def utc_now() -> datetime:
-    """Return the time in UTC, in whole seconds: the most that every DBMS keeps by default."""
-    return datetime.now(UTC).replace(microsecond=0)
+    """Return the time in UTC."""
+    return datetime.now(UTC)
 
 
 class User(Base):
@@ -25,7 +25,7 @@ class User(Base):
     email: Mapped[str] = mapped_column(String(255), unique=True)
     password_hash: Mapped[str | None] = mapped_column(String(255))
     role_id: Mapped[int | None] = mapped_column(ForeignKey("roles.id"), index=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     role: Mapped[Role | None] = relationship()
 

@@ -1,0 +1,184 @@
+"""One project on the three DBMSs: it moves by DATABASE_URL, and behaves alike on each."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+import servers
+from conftest import Baker, Project, serve
+from servers import Server
+from sqlalchemy import make_url
+
+DATA = Path(__file__).with_name("data")
+# What `pip install` takes for each DBMS and driver that is not baked in.
+DRIVERS = ["psycopg[binary]", "PyMySQL[rsa]", "psycopg2", "mysqlclient"]
+HEADERS = {"pg_config": "libpq-dev", "mysql_config": "default-libmysqlclient-dev pkg-config"}
+OTHER_DRIVERS = {"postgresql": "postgresql+psycopg2", "mariadb": "mysql+mysqldb"}
+NAME = "a@b:c%d'e\"f\\g#h é"
+
+
+@pytest.fixture(scope="module")
+def project(bake: Baker) -> Project:
+    """Bake a SQLite project, and install every driver in it, and pytest-xdist."""
+    for program, package in HEADERS.items():
+        if shutil.which(program) is None:
+            servers.missing(f"A driver cannot be compiled: apt-get install {package}")
+    project = bake(setup="yes")
+    outcome = project.run("uv", "pip", "install", "--python", ".venv", *DRIVERS, "pytest-xdist")
+    assert outcome.status == 0, outcome.output
+    return project
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def dbms(request: pytest.FixtureRequest) -> str:
+    """Return each DBMS in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, dbms: str) -> Server | None:
+    """Return its server; SQLite has none."""
+    return None if dbms == "sqlite" else request.getfixturevalue(dbms)
+
+
+def url_of(server: Server | None, name: str) -> str:
+    """Return the URL of a database of the tests."""
+    return server.url(name) if server else f"sqlite:///{name}.db"
+
+
+def succeed(project: Project, *arguments: str, url: str) -> str:
+    """Run the project's `flask` on a database; return what it printed."""
+    outcome = project.flask(*arguments, DATABASE_URL=url)
+    assert outcome.status == 0, outcome.output
+    return outcome.output
+
+
+@contextmanager
+def kitchen_sink(project: Project) -> Iterator[Path]:
+    """Add a module of models with a bit of everything; remove it, and its revisions."""
+    module = project.path / "app" / "models" / "kitchen_sink.py"
+    versions = project.path / "migrations" / "versions"
+    kept = set(versions.iterdir())
+    shutil.copy(DATA / "kitchen_sink.py", module)
+    try:
+        yield versions
+    finally:
+        module.unlink()
+        for path in set(versions.glob("*.py")) - kept:
+            path.unlink()
+
+
+def test_the_project_moves_by_its_url(project: Project, server: Server | None) -> None:
+    url = url_of(server, "moved")
+
+    assert "created" in succeed(project, "db", "prepare", url=url)
+    assert "No new upgrade operations" in succeed(project, "db", "check", url=url)
+    for workers in ("0", "3"):
+        outcome = project.run(
+            *(project.tool("pytest"), "-q", "--numprocesses", workers), DATABASE_URL=url
+        )
+        assert outcome.status == 0, outcome.output
+    with serve(project, variables={"DATABASE_URL": url}) as service:
+        assert service.get("/readyz").status == 200
+
+
+def test_everything_is_migrated_once_and_comes_back_as_it_went_in(
+    project: Project, server: Server | None, dbms: str
+) -> None:
+    url = url_of(server, "sink")
+    succeed(project, "db", "prepare", url=url)
+    with kitchen_sink(project) as versions:
+        succeed(project, "db", "migrate", "-m", "everything", url=url)
+        (revision,) = (path for path in versions.glob("*.py") if "everything" in path.name)
+        text = revision.read_text(encoding="utf-8")
+        assert "app." not in text
+        for tool, *arguments in (("ruff", "check", "."), ("ruff", "format", "--check"), ("mypy",)):
+            outcome = project.run(project.tool(tool), *arguments)
+            assert outcome.status == 0, outcome.output
+        succeed(project, "db", "upgrade", url=url)
+
+        assert "No new upgrade operations" in succeed(project, "db", "check", url=url)
+        succeed(project, "db", "migrate", "-m", "nothing", url=url)
+        assert not [path for path in versions.glob("*.py") if "nothing" in path.name]
+
+        urls = [url]
+        if dbms in OTHER_DRIVERS:
+            other = make_url(url).set(drivername=OTHER_DRIVERS[dbms])
+            urls.append(other.render_as_string(hide_password=False))
+        for each in urls:
+            outcome = project.run(
+                *(project.tool("python"), DATA / "round_trip.py"), DATABASE_URL=each, PYTHONPATH="."
+            )
+            assert outcome.output.splitlines()[-1] == "all came back", outcome.output
+
+
+@pytest.mark.parametrize("dbms", list(OTHER_DRIVERS))
+def test_another_driver_by_its_url(project: Project, server: Server, dbms: str) -> None:
+    url = make_url(server.url("driven")).set(drivername=OTHER_DRIVERS[dbms])
+    text = url.render_as_string(hide_password=False)
+
+    assert "created" in succeed(project, "db", "prepare", url=text)
+    outcome = project.run(project.tool("pytest"), "-q", DATABASE_URL=text)
+    assert outcome.status == 0, outcome.output
+
+
+@pytest.mark.parametrize("dbms", list(OTHER_DRIVERS))
+def test_names_of_any_characters(project: Project, server: Server) -> None:
+    user = server.quote(server.name(NAME))
+    password = "'p:@/%\\#é\"' $x"
+    quoted = password.replace("'", "''")
+    if server.is_postgresql:
+        server.execute(f"CREATE ROLE {user} LOGIN CREATEDB PASSWORD '{quoted}'")
+    else:
+        quoted = quoted.replace("\\", "\\\\")
+        server.execute(
+            f"CREATE USER {user}@`%` IDENTIFIED BY '{quoted}'",
+            f"GRANT ALL ON *.* TO {user}@`%`",
+        )
+    url = make_url(server.url(NAME, NAME, password)).render_as_string(hide_password=False)
+
+    assert f"{server.name(NAME)}: created" in succeed(project, "db", "create", url=url)
+    # In .env this time, as bin/setup writes it.
+    env = project.path / ".env"
+    shutil.copy(env, env.with_name(".env.kept"))
+    try:
+        env.unlink()
+        pyproject = project.path / "pyproject.toml"
+        text = pyproject.read_text(encoding="utf-8")
+        default = make_url(url).get_backend_name()
+        pyproject.write_text(
+            text.replace('database-url = "sqlite:', f'database-url = "{default}:'), encoding="utf-8"
+        )
+        outcome = project.setup(DATABASE_URL=url)
+        pyproject.write_text(text, encoding="utf-8")
+        assert outcome.status == 0, outcome.output
+        assert "migrated to 0001" in outcome.output
+        assert "0001" in project.flask("db", "current").output
+    finally:
+        env.with_name(".env.kept").replace(env)
+    outcome = project.flask("--debug", "db", "drop", DATABASE_URL=url)
+    assert outcome.status == 1
+    assert password not in outcome.output
+
+
+@pytest.mark.parametrize("dbms", list(OTHER_DRIVERS))
+def test_unix_sockets(project: Project, server: Server) -> None:
+    if server.program is None:
+        pytest.skip("whose socket, of a server elsewhere?")
+    url = make_url(server.url("socket"))
+    folder = server.program.folder
+    if server.is_postgresql:
+        query = {"host": str(folder), "port": str(url.port)}
+    else:
+        query = {"unix_socket": str(folder / "socket")}
+    local = url._replace(host=None, port=None).update_query_dict(query)
+
+    text = local.render_as_string(hide_password=False)
+    assert "created" in succeed(project, "db", "prepare", url=text)
+    absent = text.replace(quote_plus(str(folder)), "/no/such/folder")
+    outcome = project.flask("db", "prepare", DATABASE_URL=absent)
+    assert outcome.status == 1
+    assert "nothing listens at /no/such/folder" in outcome.output
