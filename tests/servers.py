@@ -1,6 +1,7 @@
 """Real database servers for the tests, each from a private folder, on a free port.
 
 They demand passwords, run as somebody who is not root, and are stopped by their process id.
+They are set as badly as servers are found: in another time zone than UTC, MariaDB not strict.
 """
 
 import importlib.util
@@ -234,7 +235,8 @@ def postgresql(*options: str, system: Path | None = None) -> Iterator[Server]:
             capture_output=True,
         )
         port = free_port()
-        settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F", *options]
+        settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+        settings += ["-c", "timezone=Asia/Kolkata", *options]
         command = [str(programs / "postgres"), "-D", str(data), *settings]
         admin = URL.create("postgresql+psycopg", "admin", PASSWORD, "127.0.0.1", port, "postgres")
         # SIGINT is PostgreSQL's fast shutdown.
@@ -276,7 +278,7 @@ def mariadb(*options: str) -> Iterator[Server]:
             *("--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", f"--init-file={init}"),
             *("--skip-name-resolve", "--character-set-server=utf8mb4"),
             *("--innodb-flush-log-at-trx-commit=0", f"--pid-file={folder / 'pid'}"),
-            *options,
+            *("--default-time-zone=+05:30", "--sql-mode=", *options),
         ]
         admin = URL.create("mysql+pymysql", "admin", PASSWORD, "127.0.0.1", port, "mysql")
         with running(admin, Program(command, folder, user, signal.SIGTERM)) as running_server:

@@ -1,5 +1,6 @@
 """One project on the three DBMSs: it moves by DATABASE_URL, and behaves alike on each."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def test_the_project_moves_by_its_url(project: Project, server: Server | None) -
         assert service.get("/readyz").status == 200
 
 
-def test_everything_is_migrated_once_and_comes_back_as_it_went_in(
+def test_everything_is_migrated_once_and_behaves_alike(
     project: Project, server: Server | None, dbms: str
 ) -> None:
     url = url_of(server, "sink")
@@ -110,9 +111,36 @@ def test_everything_is_migrated_once_and_comes_back_as_it_went_in(
             urls.append(other.render_as_string(hide_password=False))
         for each in urls:
             outcome = project.run(
-                *(project.tool("python"), DATA / "round_trip.py"), DATABASE_URL=each, PYTHONPATH="."
+                *(project.tool("python"), DATA / "behaviour.py"), DATABASE_URL=each, PYTHONPATH="."
             )
-            assert outcome.output.splitlines()[-1] == "all came back", outcome.output
+            assert outcome.output.splitlines()[-1] == "all alike", outcome.output
+
+
+@pytest.mark.parametrize("dbms", ["mariadb"])
+def test_an_empty_database_of_somebody_else_is_set_to_compare_as_the_others(
+    project: Project, server: Server
+) -> None:
+    name = server.name("given")
+    server.execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
+    password = server.create_user("tenant")
+    user = server.quote(server.name("tenant"))
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, INDEX, REFERENCES"
+    server.execute(f"GRANT {rights} ON {name}.* TO {user}@`%`")
+    url = server.url("given", "tenant", password)
+
+    outcome = project.flask("db", "prepare", DATABASE_URL=url)
+    assert outcome.status == 1
+    (statement,) = re.findall(r"^  (ALTER DATABASE .*);$", outcome.output, re.MULTILINE)
+    assert "Traceback" not in outcome.output
+
+    server.execute(statement)
+    assert "migrated to 0001" in succeed(project, "db", "prepare", url=url)
+    collations = (
+        "SELECT DISTINCT collation_name FROM information_schema.columns"
+        f" WHERE table_schema = '{name}' AND table_name = 'users' AND collation_name IS NOT NULL"
+    )
+    (collation,) = server.query(collations)
+    assert re.fullmatch("utf8mb4_(nopad_bin|0900_bin)", collation)
 
 
 @pytest.mark.parametrize("dbms", list(OTHER_DRIVERS))

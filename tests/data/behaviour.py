@@ -1,12 +1,14 @@
-"""Run in a project with kitchen_sink.py: every value comes back as it went in."""
+"""Run in a project with kitchen_sink.py: what has to be alike on every DBMS."""
 
 import uuid
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 
+from app.config import PYPROJECT
 from app.extensions import db
 from app.models.kitchen_sink import Colour, Everything
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.exc import DataError
 from wsgi import app
 
 VALUES = {
@@ -63,4 +65,29 @@ with app.app_context():
         assert db.session.scalars(select(Everything.name).where(null)).all() == ["nulls"], name
     defaults = (nulls.kind, nulls.yes, nulls.small, nulls.checked)
     assert defaults == ('it\'s "new"', False, 0, Colour.RED), defaults
-print("all came back")
+
+    # The database's clock.
+    clock = db.session.scalar(text("SELECT CAST(CURRENT_TIMESTAMP AS CHAR(19))"))
+    told = datetime.fromisoformat(clock).replace(tzinfo=UTC)
+    assert abs(told - datetime.now(UTC)) < timedelta(minutes=1), clock
+
+    dialect = db.engine.dialect.name
+    if dialect == "postgresql":
+        name = db.session.scalar(text("SHOW application_name"))
+        assert name == PYPROJECT["project"]["name"], name
+    if dialect != "sqlite":
+        # What does not fit is an error; what others commit is seen.
+        db.session.add(Everything(name="x" * 256))
+        try:
+            db.session.commit()
+        except DataError:
+            db.session.rollback()
+        else:
+            raise AssertionError("256 characters fit into 255")
+        count = select(func.count()).select_from(Everything)
+        before = db.session.scalar(count)
+        with db.engine.begin() as other:
+            other.execute(text("INSERT INTO everything (name) VALUES ('other')"))
+        assert db.session.scalar(count) == before + 1
+
+print("all alike")
