@@ -19,6 +19,8 @@ import pytest
 import servers
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+# Files that are copied into projects or run there.
+DATA = Path(__file__).with_name("data")
 SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
 # What would reach a project from the shell that runs the tests.
 FOREIGN = ("FLASK_", "VIRTUAL_ENV", "DATABASE_URL", "SECRET_KEY", "PYTHONPATH", "COOKIECUTTER_")
@@ -96,14 +98,20 @@ class Project:
         """Run bin/setup by hand."""
         return self.run(sys.executable, "bin/setup", **environ)
 
-    def query(self, sql: str) -> str:
+    def install(self, *packages: str) -> None:
+        """Install what the project does not have yet."""
+        outcome = self.run("uv", "pip", "install", "--python", ".venv", *packages)
+        assert outcome.status == 0, outcome.output
+
+    def query(self, sql: str, **environ: str) -> str:
         """Return what a query of the project's database finds, as Python shows it."""
         code = (
             "import app, sqlalchemy; from app.extensions import db\n"
             "with app.create_app().app_context():\n"
             f"  print(db.session.execute(sqlalchemy.text({sql!r})).all())"
         )
-        return self.run(self.tool("python"), "-c", code).output.strip()
+        outcome = self.run(self.tool("python"), "-c", code, FLASK_DEBUG="1", **environ)
+        return outcome.output.strip()
 
     def settings(self) -> dict[str, str]:
         """Return .env as the project itself reads it."""
@@ -161,6 +169,39 @@ def follow_the_recipes(project: Project) -> None:
         for path in files:
             path.unlink()
     assert project.flask("db", "check").status == 0
+
+
+REVISION_BODY = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{before:04}"
+
+
+def upgrade():
+    {body}
+
+
+def downgrade():
+    pass
+"""
+
+
+@contextmanager
+def revisions(project: Project, bodies: dict[str, str]) -> Iterator[None]:
+    """Add revisions to a project, and take them away again."""
+    folder = project.path / "migrations" / "versions"
+    paths = []
+    for revision, body in bodies.items():
+        text = REVISION_BODY.format(revision=revision, before=int(revision) - 1, body=body.strip())
+        paths.append(folder / f"{revision}_test.py")
+        paths[-1].write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        for path in paths:
+            path.unlink()
 
 
 @dataclass(frozen=True)
@@ -270,6 +311,31 @@ def bake(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> B
 def sqlite_project(bake: Baker) -> Project:
     """Return the default project, set up. Tests leave it as they found it."""
     return bake(setup="yes")
+
+
+@pytest.fixture(scope="session")
+def any_project(bake: Baker) -> Project:
+    """Return a SQLite project that can use every DBMS, and pytest-xdist."""
+    project = bake(setup="yes")
+    project.install("psycopg[binary]", "PyMySQL[rsa]", "pytest-xdist")
+    return project
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def dbms(request: pytest.FixtureRequest) -> str:
+    """Return each DBMS in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, dbms: str) -> servers.Server | None:
+    """Return its server; SQLite has none."""
+    return None if dbms == "sqlite" else request.getfixturevalue(dbms)
+
+
+def url_of(project: Project, server: servers.Server | None, name: str) -> str:
+    """Return the URL of a database of the tests, for a project."""
+    return server.url(name) if server else f"sqlite:///{project.path}/instance/{name}.db"
 
 
 @pytest.fixture(scope="session")

@@ -9,45 +9,25 @@ from urllib.parse import quote_plus
 
 import pytest
 import servers
-from conftest import Baker, Project, serve
+from conftest import DATA, Project, serve, url_of
 from servers import Server
 from sqlalchemy import make_url
 
-DATA = Path(__file__).with_name("data")
-# What `pip install` takes for each DBMS and driver that is not baked in.
-DRIVERS = ["psycopg[binary]", "PyMySQL[rsa]", "psycopg2", "mysqlclient"]
+# The drivers that are compiled, beside those of `any_project`.
+DRIVERS = ["psycopg2", "mysqlclient"]
 HEADERS = {"pg_config": "libpq-dev", "mysql_config": "default-libmysqlclient-dev pkg-config"}
 OTHER_DRIVERS = {"postgresql": "postgresql+psycopg2", "mariadb": "mysql+mysqldb"}
 NAME = "a@b:c%d'e\"f\\g#h é"
 
 
 @pytest.fixture(scope="module")
-def project(bake: Baker) -> Project:
-    """Bake a SQLite project, and install every driver in it, and pytest-xdist."""
+def project(any_project: Project) -> Project:
+    """Return a project with every driver."""
     for program, package in HEADERS.items():
         if shutil.which(program) is None:
             servers.missing(f"A driver cannot be compiled: apt-get install {package}")
-    project = bake(setup="yes")
-    outcome = project.run("uv", "pip", "install", "--python", ".venv", *DRIVERS, "pytest-xdist")
-    assert outcome.status == 0, outcome.output
-    return project
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def dbms(request: pytest.FixtureRequest) -> str:
-    """Return each DBMS in turn."""
-    return str(request.param)
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest, dbms: str) -> Server | None:
-    """Return its server; SQLite has none."""
-    return None if dbms == "sqlite" else request.getfixturevalue(dbms)
-
-
-def url_of(server: Server | None, name: str) -> str:
-    """Return the URL of a database of the tests."""
-    return server.url(name) if server else f"sqlite:///{name}.db"
+    any_project.install(*DRIVERS)
+    return any_project
 
 
 def succeed(project: Project, *arguments: str, url: str) -> str:
@@ -73,7 +53,7 @@ def kitchen_sink(project: Project) -> Iterator[Path]:
 
 
 def test_the_project_moves_by_its_url(project: Project, server: Server | None) -> None:
-    url = url_of(server, "moved")
+    url = url_of(project, server, "moved")
 
     assert "created" in succeed(project, "db", "prepare", url=url)
     assert "No new upgrade operations" in succeed(project, "db", "check", url=url)
@@ -89,13 +69,16 @@ def test_the_project_moves_by_its_url(project: Project, server: Server | None) -
 def test_everything_is_migrated_once_and_behaves_alike(
     project: Project, server: Server | None, dbms: str
 ) -> None:
-    url = url_of(server, "sink")
+    url = url_of(project, server, "sink")
     succeed(project, "db", "prepare", url=url)
     with kitchen_sink(project) as versions:
         succeed(project, "db", "migrate", "-m", "everything", url=url)
         (revision,) = (path for path in versions.glob("*.py") if "everything" in path.name)
         text = revision.read_text(encoding="utf-8")
         assert "app." not in text
+        # Alembic would write what is right on this DBMS only.
+        for default in ("sa.false()", "sa.func.now()"):
+            assert f"server_default={default}" in text
         for tool, *arguments in (("ruff", "check", "."), ("ruff", "format", "--check"), ("mypy",)):
             outcome = project.run(project.tool(tool), *arguments)
             assert outcome.status == 0, outcome.output
@@ -190,6 +173,24 @@ def test_names_of_any_characters(project: Project, server: Server) -> None:
     outcome = project.flask("--debug", "db", "drop", DATABASE_URL=url)
     assert outcome.status == 1
     assert password not in outcome.output
+
+
+@pytest.mark.parametrize("dbms", list(OTHER_DRIVERS))
+def test_without_the_server_the_sql_that_makes_such_names_is_shown(
+    project: Project, server: Server
+) -> None:
+    url = make_url(server.url(NAME, NAME, "x")).set(port=servers.free_port())
+    text = url.render_as_string(hide_password=False)
+
+    outcome = project.flask("db", "prepare", DATABASE_URL=text)
+    assert outcome.status == 1
+    user = server.quote(server.name(NAME))
+    assert re.search(f"CREATE (ROLE|USER) {re.escape(user)}", outcome.output), outcome.output
+    # And the tests end in a line, all workers together.
+    tests = project.run(project.tool("pytest"), "-q", "-n", "2", DATABASE_URL=text)
+    assert tests.status == 1
+    assert "nothing listens at" in tests.output
+    assert len(tests.output.splitlines()) < 5, tests.output
 
 
 @pytest.mark.parametrize("dbms", list(OTHER_DRIVERS))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import signal
 import sqlite3
@@ -50,8 +51,8 @@ def resume(outcome: Outcome | Project, environ: Mapping[str, str], folder: Path)
 
 
 def snapshot(project: Path) -> dict[Path, int]:
-    """Return every file of a project with its time of change, but for caches and SQLite's log."""
-    passing = ("-wal", "-shm")
+    """Return every file of a project with its time of change, but for caches, SQLite's log and lock."""
+    passing = ("-wal", "-shm", "-lock")
     return {
         path: path.stat().st_mtime_ns
         for path in project.rglob("*")
@@ -104,6 +105,16 @@ def test_a_second_run_changes_nothing(sqlite_project: Project) -> None:
     assert outcome.status == 0, outcome.output
     assert done(outcome.output) == STEPS
     assert snapshot(sqlite_project.path) == before
+
+
+def test_what_a_step_waits_for_is_shown_at_once(
+    sqlite_project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = runpy.run_path(str(sqlite_project.path / "bin" / "setup"))
+    code = "print('Waiting: for a server (1 of 30 s)'); print('migrated')"
+
+    assert setup["run"]("a step", sys.executable, "-c", code) == "migrated"
+    assert capsys.readouterr().out == "\n    Waiting: for a server (1 of 30 s) "
 
 
 def test_answering_no_installs_nothing_and_says_how_to_go_on(bake: Baker) -> None:

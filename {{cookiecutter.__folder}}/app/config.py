@@ -23,6 +23,8 @@ SECRET_KEY_LENGTH = 32
 
 # Seconds. What is still running then nobody waits for any more.
 DEFAULT_STATEMENT_TIMEOUT = "30"
+# Seconds. How long a migration waits for another one of the same database.
+DEFAULT_MIGRATION_WAIT = "60"
 
 # Bare names, and the ones that hosting providers hand out, mean the drivers installed here.
 DRIVERS = {
@@ -56,6 +58,7 @@ def settings(*, strict: bool) -> dict[str, Any]:
         "SERVICE_DESCRIPTION": PYPROJECT["project"]["description"],
         "SECRET_KEY": secret_key(os.environ.get("SECRET_KEY", ""), strict=strict),
         "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL", ""), strict=strict),
+        "MIGRATION_WAIT": seconds("MIGRATION_WAIT", DEFAULT_MIGRATION_WAIT),
         "STATEMENT_TIMEOUT": seconds("STATEMENT_TIMEOUT", DEFAULT_STATEMENT_TIMEOUT),
     }
 

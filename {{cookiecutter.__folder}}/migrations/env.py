@@ -10,7 +10,8 @@ from alembic import context
 from flask import current_app
 
 from schema_guard.autogenerate import render_item
-from schema_guard.connection import migration_connection
+from schema_guard.connection import changes_schema, migration_connection
+from schema_guard.runner import run_migrations
 
 extension = current_app.extensions["migrate"]
 metadata = extension.db.metadata
@@ -50,10 +51,8 @@ def run_online(settings: dict[str, Any]) -> None:
     """Run the migrations, each in a transaction of its own."""
     # Tests hand in an engine of their own.
     engine = context.config.attributes.get("connection") or extension.db.engine
-    with migration_connection(engine) as connection:
-        context.configure(connection=connection, target_metadata=metadata, **settings)
-        with context.begin_transaction():
-            context.run_migrations()
+    with migration_connection(engine, locked=changes_schema(context)) as connection:
+        run_migrations(context, connection, {"target_metadata": metadata, **settings})
 
 
 configure_logging()

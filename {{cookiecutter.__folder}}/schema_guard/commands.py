@@ -7,16 +7,15 @@ import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard.connection import migration_connection
 from schema_guard.database import (
     check_ownership,
     create_database,
     drop_database,
     settle,
 )
-from schema_guard.errors import GuardError, cause
-from schema_guard.problems import connection_failed
+from schema_guard.errors import GuardError
 from schema_guard.revisions import current_heads, script_directory
 from schema_guard.server import product
 
@@ -70,26 +69,16 @@ def prepare(wait: float) -> None:
     # SQLite tidies its log away when the last connection is closed.
     click.get_current_context().call_on_close(engine.dispose)
     created = create_database(engine.url, wait)
-    try:
-        with engine.connect() as connection:
-            before = current_heads(connection)
-            check_ownership(connection, before, scripts)
-            settle(connection)
-    except SQLAlchemyError as error:
-        raise connection_failed(engine.url, error) from None
-    heads = scripts.get_heads()
+    with migration_connection(engine, locked=True) as connection:
+        before, heads = current_heads(connection), scripts.get_heads()
+        check_ownership(connection, before, scripts)
+        settle(connection)
+        if set(before) != set(heads):
+            flask_migrate.upgrade()
     database = f"{'created' if created else 'existing'} {product(engine.dialect)} database"
-    if set(before) == set(heads):
-        click.echo(f"{database}, at {', '.join(heads)} already")
-        return
-    try:
-        flask_migrate.upgrade()
-    except SQLAlchemyError as error:
-        raise GuardError(
-            f"The migration of {engine.url.render_as_string()} failed: {cause(error)}."
-            " `flask db upgrade` shows all of it."
-        ) from None
-    click.echo(f"{database}, migrated to {', '.join(heads)}")
+    revision = ", ".join(heads)
+    done = f"at {revision} already" if set(before) == set(heads) else f"migrated to {revision}"
+    click.echo(f"{database}, {done}")
 
 
 def _engine() -> Engine:

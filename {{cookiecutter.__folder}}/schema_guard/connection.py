@@ -1,49 +1,102 @@
-"""The connection that migrations run on."""
+"""The connection that migrations run on.
+
+Promise: one migrator at a time; no limit that protects requests ends a migration half-way; on
+SQLite no child row is deleted or orphaned by the rebuilding of its parent's table.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
+from alembic.util import CommandError
+from flask import current_app
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard.lock import migration_lock
+from schema_guard.problems import connection_failed
 from schema_guard.server import backend, check_server
 
-# A limit that protects requests would end a long migration half-way.
 LIFT_LIMITS = {
     "postgresql": "SET statement_timeout = 0",
     # What is within the first comment only MariaDB reads, within the second only MySQL.
     "mysql": "SET /*M! max_statement_time = 0 */ /*!50708 max_execution_time = 0 */",
 }
 
+# The connection of a command that holds the lock and now has Alembic run on it.
+_locked: ContextVar[Connection | None] = ContextVar("locked", default=None)
+
 
 @contextmanager
-def migration_connection(engine: Engine) -> Iterator[Connection]:
-    """Give a connection for migrations: no limit of time, no foreign keys on SQLite.
+def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection]:
+    """Give a connection for migrations.
 
     Args:
         engine: the application's, or a test's.
+        locked: whether to hold the migration lock, as everything does that changes the schema.
 
     Raises:
-        GuardError: the server is older than what the migrations are tested on.
-        SQLAlchemyError: it cannot be reached.
+        GuardError: the server cannot be reached, or is older than what the migrations are tested
+            on; or another migration has the lock for too long.
     """
-    with engine.connect() as connection:
-        check_server(connection)
-        if connection.dialect.name == "sqlite":
-            with _without_foreign_keys(connection):
-                yield connection
+    outer = _locked.get()
+    if outer is not None and outer.engine.url == engine.url:
+        outer.rollback()  # or Alembic would take its transaction for somebody else's
+        yield outer
+        return
+    try:
+        opened = engine.connect()
+    except SQLAlchemyError as error:
+        raise connection_failed(engine.url, error) from None
+    with opened as connection, _without_limits(connection):
+        if not locked:
+            yield connection
             return
-        # Its own from here on: what is set below reaches no request.
-        connection.detach()
+        with migration_lock(connection, current_app.config.get("MIGRATION_WAIT", 60)):
+            token = _locked.set(connection)
+            try:
+                yield connection
+            finally:
+                _locked.reset(token)
+
+
+def changes_schema(context: Any) -> bool:
+    """Return whether Alembic was called to upgrade, downgrade or stamp, and not just to look.
+
+    Args:
+        context: `alembic.context`, as env.py has it.
+    """
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    except CommandError:  # there is one, and Alembic will say that it does not exist
+        return True
+    return True
+
+
+@contextmanager
+def _without_limits(connection: Connection) -> Iterator[None]:
+    check_server(connection)
+    if connection.dialect.name == "sqlite":
+        with _without_foreign_keys(connection):
+            yield
+        return
+    try:
         if limit := LIFT_LIMITS.get(backend(connection.dialect)):
             connection.exec_driver_sql(limit)
             connection.commit()
-        yield connection
+        yield
+    finally:
+        connection.invalidate()  # what was set here reaches no request through the pool
 
 
 @contextmanager
 def _without_foreign_keys(connection: Connection) -> Iterator[None]:
     # Batch mode drops the old table, and its children would be deleted with it. Within a
     # transaction the PRAGMA does nothing: it goes past SQLAlchemy, which would begin one.
+    connection.rollback()
     cursor = connection.connection.cursor()
     (before,) = cursor.execute("PRAGMA foreign_keys").fetchone()
     cursor.execute("PRAGMA foreign_keys = OFF")

@@ -69,7 +69,7 @@ def drop_database(url: URL) -> bool:
     if url.get_backend_name() == "sqlite":
         path = Path(url.database or "")
         exists = path.exists()
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", "-wal", "-shm", "-journal", "-lock"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         return exists
     error = _connect(url)

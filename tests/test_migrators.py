@@ -1,0 +1,175 @@
+"""One migrator at a time, on real servers, with real processes."""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import servers
+from conftest import DATA, Project, revisions, url_of
+from servers import Server
+
+ROUNDS = 12
+
+REVISIONS = {
+    "0002": """
+    op.create_table("applied", sa.Column("revision", sa.String(4)))
+    op.execute("INSERT INTO applied VALUES ('0002')")
+""",
+    "0003": """
+    op.execute("INSERT INTO applied VALUES ('0003')")
+    with op.batch_alter_table("users") as batch_op:
+        batch_op.add_column(sa.Column("phone", sa.String(20)))
+""",
+    "0004": """
+    op.execute("INSERT INTO applied VALUES ('0004')")
+    if op.get_bind().dialect.name == "postgresql":
+        with op.get_context().autocommit_block():
+            op.create_index("ix_users_phone", "users", ["phone"], postgresql_concurrently=True)
+""",
+}
+
+# Waits within the revision for as long as a file is there.
+HOLD = """
+    import pathlib, time
+    op.execute("SELECT 1")
+    while pathlib.Path("hold").exists():
+        time.sleep(0.02)
+"""
+
+
+def start(project: Project, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+    """Run the project's `flask` beside the test."""
+    return subprocess.Popen(
+        [str(project.tool("flask")), *arguments],
+        cwd=project.path,
+        env={**project.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+
+
+def read_until(process: "subprocess.Popen[str]", words: str) -> str:
+    """Return the line of a process's output that holds some words."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if words in line:
+            return line
+    pytest.fail(f"it ended without saying {words!r}: {''.join(seen)}")
+
+
+@contextmanager
+def migrating(project: Project, url: str) -> Iterator["subprocess.Popen[str]"]:
+    """Have a process migrate for as long as the test wants."""
+    hold = project.path / "hold"
+    hold.touch()
+    with revisions(project, {"0002": HOLD}):
+        process = start(project, "db", "upgrade", DATABASE_URL=url)
+        try:
+            read_until(process, "0001 -> 0002")
+            yield process
+        finally:
+            hold.unlink(missing_ok=True)
+            process.communicate(timeout=60)
+
+
+def test_eight_at_once_apply_every_revision_once(
+    any_project: Project, server: Server | None, dbms: str
+) -> None:
+    urls = [url_of(any_project, server, f"race{number}") for number in range(ROUNDS)]
+    command = [str(any_project.tool("python")), str(DATA / "migrators.py"), *urls]
+
+    with revisions(any_project, REVISIONS):
+        outcome = any_project.run(*command, PYTHONPATH=".")
+
+    assert outcome.output.splitlines()[-1] == "once", f"{dbms}: {outcome.output}"
+
+
+def test_the_next_one_waits_says_for_whom_and_finds_nothing_to_do(
+    any_project: Project, server: Server | None
+) -> None:
+    url = url_of(any_project, server, "queue")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with migrating(any_project, url) as first:
+        second = start(any_project, "db", "upgrade", DATABASE_URL=url)
+        line = read_until(second, "Waiting: another migration runs")
+        holder = r"\((.*process|connection) \d+\), (since 20\d\d-|for \d+ seconds)"
+        assert re.search(holder, line), line
+        # Who only looks does not wait.
+        for command in ("current", "history", "heads"):
+            outcome = any_project.flask("db", command, DATABASE_URL=url)
+            assert outcome.status == 0, outcome.output
+            assert "Waiting" not in outcome.output
+        late = any_project.flask("db", "upgrade", DATABASE_URL=url, MIGRATION_WAIT="0.5")
+        assert late.status == 1
+        assert "Another migration of" in late.output
+        assert "Waited 0.5 seconds; nothing was changed" in late.output
+        assert "Traceback" not in late.output
+        assert servers.PASSWORD not in late.output
+        (any_project.path / "hold").unlink()
+        output, _ = second.communicate(timeout=60)
+
+    assert (first.returncode, second.returncode) == (0, 0), output
+    assert "Running upgrade" not in output
+
+
+def test_a_holder_that_is_killed_frees_the_next_one(
+    any_project: Project, server: Server | None
+) -> None:
+    url = url_of(any_project, server, "killed")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with migrating(any_project, url) as first:
+        second = start(any_project, "db", "upgrade", DATABASE_URL=url)
+        read_until(second, "Waiting: another migration runs")
+        first.send_signal(signal.SIGKILL)
+        (any_project.path / "hold").unlink()
+        output, _ = second.communicate(timeout=60)
+
+    assert first.returncode == -signal.SIGKILL
+    assert second.returncode == 0, output
+    assert "0001 -> 0002" in output
+
+
+@pytest.mark.parametrize("dbms", ["postgresql"])
+def test_an_index_is_built_concurrently_while_another_migrator_waits(
+    any_project: Project, server: Server
+) -> None:
+    # A migrator that waited in a statement, or with a snapshot, would deadlock with the index.
+    url = url_of(any_project, server, "index")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    build = """
+    import pathlib, time
+    while pathlib.Path("hold").exists():
+        time.sleep(0.02)
+    with op.get_context().autocommit_block():
+        op.create_index("ix_users_made", "users", ["created_at"], postgresql_concurrently=True)
+"""
+    hold = any_project.path / "hold"
+    hold.touch()
+    with revisions(any_project, {"0002": build}):
+        first = start(any_project, "db", "upgrade", DATABASE_URL=url)
+        read_until(first, "0001 -> 0002")
+        second = start(any_project, "db", "upgrade", DATABASE_URL=url)
+        read_until(second, "Waiting: another migration runs")
+        hold.unlink()
+        outputs = [process.communicate(timeout=60)[0] for process in (first, second)]
+
+    assert (first.returncode, second.returncode) == (0, 0), outputs
+
+
+def test_sql_is_printed_without_a_connection_and_without_the_lock(any_project: Project) -> None:
+    for driver in ("postgresql", "mysql"):
+        url = f"{driver}://nobody@127.0.0.1:{servers.free_port()}/nowhere"
+        outcome = any_project.flask("db", "upgrade", "--sql", DATABASE_URL=url)
+        assert outcome.status == 0, outcome.output
+        assert "CREATE TABLE users" in outcome.output
+    path = Path("nowhere.db")
+    outcome = any_project.flask("db", "upgrade", "--sql", DATABASE_URL=f"sqlite:///{path}")
+    assert "CREATE TABLE users" in outcome.output
+    assert not list((any_project.path / "instance").glob("nowhere*"))
