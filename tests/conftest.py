@@ -204,6 +204,29 @@ def revisions(project: Project, bodies: dict[str, str]) -> Iterator[None]:
             path.unlink()
 
 
+def start(project: Project, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+    """Run the project's `flask` beside the test."""
+    return subprocess.Popen(
+        [str(project.tool("flask")), *arguments],
+        cwd=project.path,
+        env={**project.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+
+
+def read_until(process: "subprocess.Popen[str]", words: str) -> str:
+    """Return the line of a process's output that holds some words."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if words in line:
+            return line
+    pytest.fail(f"it ended without saying {words!r}: {''.join(seen)}")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a service answered."""

@@ -175,15 +175,20 @@ class Program:
 
 def connect(url: URL) -> Connection:
     """Return a connection that commits every statement."""
-    # PyMySQL would send the password as Latin-1; the server keeps it as UTF-8.
-    password = str(url.password).encode() if url.drivername == "mysql+pymysql" else url.password
+    arguments = password_of(url)
     engine = create_engine(
-        url,
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"password": password},
+        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments
     )
     return engine.connect()
+
+
+def password_of(url: URL) -> dict[str, str | bytes]:
+    """Return the password as a driver needs it; none for SQLite."""
+    if url.password is None:
+        return {}
+    # PyMySQL would send it as Latin-1; the server keeps it as UTF-8.
+    password = str(url.password)
+    return {"password": password.encode() if url.drivername == "mysql+pymysql" else password}
 
 
 def free_port() -> int:

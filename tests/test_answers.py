@@ -309,6 +309,7 @@ EXPECTED = {
     "schema_guard/py.typed",
     "schema_guard/revisions.py",
     "schema_guard/server.py",
+    "schema_guard/waits.py",
     "tests/conftest.py",
     "tests/test_app.py",
     "tests/test_commands.py",

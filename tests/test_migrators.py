@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import DATA, Project, revisions, url_of
+from conftest import DATA, Project, read_until, revisions, start, url_of
 from servers import Server
 
 ROUNDS = 12
@@ -41,31 +41,8 @@ HOLD = """
 """
 
 
-def start(project: Project, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-    """Run the project's `flask` beside the test."""
-    return subprocess.Popen(
-        [str(project.tool("flask")), *arguments],
-        cwd=project.path,
-        env={**project.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-
-
-def read_until(process: "subprocess.Popen[str]", words: str) -> str:
-    """Return the line of a process's output that holds some words."""
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if words in line:
-            return line
-    pytest.fail(f"it ended without saying {words!r}: {''.join(seen)}")
-
-
 @contextmanager
-def migrating(project: Project, url: str) -> Iterator["subprocess.Popen[str]"]:
+def migrating(project: Project, url: str) -> Iterator[subprocess.Popen[str]]:
     """Have a process migrate for as long as the test wants."""
     hold = project.path / "hold"
     hold.touch()

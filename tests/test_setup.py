@@ -51,7 +51,7 @@ def resume(outcome: Outcome | Project, environ: Mapping[str, str], folder: Path)
 
 
 def snapshot(project: Path) -> dict[Path, int]:
-    """Return every file of a project with its time of change, but for caches, SQLite's log and lock."""
+    """Return every file with its time of change, but for caches, SQLite's log and lock."""
     passing = ("-wal", "-shm", "-lock")
     return {
         path: path.stat().st_mtime_ns

@@ -23,6 +23,8 @@ SECRET_KEY_LENGTH = 32
 
 # Seconds. What is still running then nobody waits for any more.
 DEFAULT_STATEMENT_TIMEOUT = "30"
+# Seconds. How long a statement of a migration waits for a table that somebody else uses.
+DEFAULT_MIGRATION_LOCK_TIMEOUT = "5"
 # Seconds. How long a migration waits for another one of the same database.
 DEFAULT_MIGRATION_WAIT = "60"
 
@@ -58,6 +60,7 @@ def settings(*, strict: bool) -> dict[str, Any]:
         "SERVICE_DESCRIPTION": PYPROJECT["project"]["description"],
         "SECRET_KEY": secret_key(os.environ.get("SECRET_KEY", ""), strict=strict),
         "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL", ""), strict=strict),
+        "MIGRATION_LOCK_TIMEOUT": seconds("MIGRATION_LOCK_TIMEOUT", DEFAULT_MIGRATION_LOCK_TIMEOUT),
         "MIGRATION_WAIT": seconds("MIGRATION_WAIT", DEFAULT_MIGRATION_WAIT),
         "STATEMENT_TIMEOUT": seconds("STATEMENT_TIMEOUT", DEFAULT_STATEMENT_TIMEOUT),
     }

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema_guard.lock import migration_lock
 from schema_guard.problems import connection_failed
 from schema_guard.server import backend, check_server
+from schema_guard.waits import limit_waits
 
 LIFT_LIMITS = {
     "postgresql": "SET statement_timeout = 0",
@@ -54,6 +55,7 @@ def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection
             yield connection
             return
         with migration_lock(connection, current_app.config.get("MIGRATION_WAIT", 60)):
+            limit_waits(connection)
             token = _locked.set(connection)
             try:
                 yield connection

@@ -2,6 +2,9 @@
 
 import click
 
+# How much of a statement a message shows.
+SHOWN = 200
+
 
 class GuardError(click.ClickException):
     """A guard stopped a command. The first line is the cause; lines to copy may follow."""
@@ -13,3 +16,9 @@ def cause(error: BaseException) -> str:
     # MySQL's drivers give (number, text).
     text = str(original.args[-1]) if original.args else type(original).__name__
     return " ".join(text.split()).rstrip(".?!")
+
+
+def shorten(statement: str) -> str:
+    """Return a statement in one line that is not too long."""
+    words = " ".join(statement.replace("%%", "%").split())  # doubled for the driver
+    return words if len(words) <= SHOWN else f"{words[:SHOWN]} …"

@@ -6,6 +6,7 @@ that changes the schema, and PostgreSQL within `autocommit_block()`. On SQLite n
 kept that orphans a child row.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,14 +20,18 @@ from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from schema_guard.connection import changes_schema
-from schema_guard.errors import GuardError, cause
+from schema_guard.errors import GuardError, cause, shorten
 from schema_guard.server import backend
+from schema_guard.waits import (
+    is_lock_timeout,
+    may_be_tried_again,
+    pause,
+    retried_statements,
+)
 
 # What MySQL and MariaDB commit by themselves, with all that came before it.
 DDL = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE)
-READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
-# How much of a statement a message shows.
-SHOWN = 200
+READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN|DESCRIBE|SHOW|SET|EXPLAIN)\b", re.IGNORECASE)
 
 
 def run_migrations(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
@@ -40,31 +45,50 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
     Raises:
         GuardError: a revision failed; what is kept of it is said.
     """
-    guards: list[Any] = []
-    if connection.dialect.name == "sqlite" and changes_schema(context):
-        refuse_leftovers(connection)
-        guards.append(ForeignKeys(connection))
-    with record_statements(connection) as statements, ExitStack() as stack:
-        for guard in guards:
-            stack.enter_context(guard.watch())
-
-        def on_version_apply(**_: Any) -> None:
-            for guard in guards:
-                guard.check()
+    if not changes_schema(context):
+        context.configure(connection=connection, **settings)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    with ExitStack() as stack:
+        statements = stack.enter_context(record_statements(connection))
+        stack.enter_context(retried_statements(connection))
+        completed: list[Callable[..., None]] = [statements.clear]
+        if connection.dialect.name == "sqlite":
+            refuse_leftovers(connection)
+            foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
+            completed.insert(0, foreign_keys.check)
+        applied = [*as_list(settings.pop("on_version_apply", [])), *completed]
+        for attempt in itertools.count(1):
             statements.clear()
-
-        applied = [*as_list(settings.pop("on_version_apply", [])), on_version_apply]
-        context.configure(connection=connection, on_version_apply=applied, **settings)
-        try:
-            with context.begin_transaction():
-                context.run_migrations()
-        except SQLAlchemyError as error:
-            raise failure(connection, error, statements) from error
+            context.configure(connection=connection, on_version_apply=applied, **settings)
+            try:
+                with _immediately(connection), context.begin_transaction():
+                    context.run_migrations()
+            except SQLAlchemyError as error:
+                statements.commit_before(error)
+                if not may_be_tried_again(error, attempt, committed=bool(statements.committed)):
+                    raise failure(connection, error, statements) from error
+                pause(connection, str(getattr(error, "statement", "")), attempt)
+                connection.rollback()
+            else:
+                return
 
 
 def as_list(value: Any) -> list[Any]:
     """Return a list of one thing or of several."""
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+@contextmanager
+def _immediately(connection: Connection) -> Iterator[None]:
+    """Have SQLite's transactions wait for other writers when they begin; see app/engine.py."""
+    connection.execution_options(begin_immediate=True)
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execution_options(begin_immediate=False)
 
 
 def refuse_leftovers(connection: Connection) -> None:
@@ -89,7 +113,7 @@ class ForeignKeys:
     before: Counter[tuple[str, str]] | None = None
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
+    def watch(self) -> Iterator["ForeignKeys"]:
         """Look at what there is before the first statement that changes something."""
 
         def look(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
@@ -98,7 +122,7 @@ class ForeignKeys:
 
         event.listen(self.connection, "before_cursor_execute", look)
         try:
-            yield
+            yield self
         finally:
             event.remove(self.connection, "before_cursor_execute", look)
 
@@ -109,11 +133,11 @@ class ForeignKeys:
         cursor.close()
         return Counter((child, parent) for child, _, parent, _ in rows)
 
-    def check(self) -> None:
+    def check(self, **_: Any) -> None:
         """Refuse a revision that orphaned rows; what was so before is not its fault."""
-        for (child, parent), count in (self.violations() - (self.before or Counter())).items():
+        for (child, parent), rows in (self.violations() - (self.before or Counter())).items():
             raise GuardError(
-                f"A revision would leave {count} rows of {child} without their row in {parent}."
+                f"A revision would leave {rows} rows of {child} without their row in {parent}."
                 " Nothing of it was kept. Have it delete or change those rows too."
             )
 
@@ -125,12 +149,20 @@ class Statements:
     Attributes:
         run: the statements.
         committed: how many of them no rollback can undo.
+        commits_ddl: whether the server commits DDL, with all that came before it.
     """
 
     run: list[str] = field(default_factory=list)
     committed: int = 0
 
-    def clear(self) -> None:
+    commits_ddl: bool = False
+
+    def commit_before(self, error: SQLAlchemyError) -> None:
+        """Note that MySQL committed what came before a failing statement, if that was DDL."""
+        if self.commits_ddl and DDL.match(getattr(error, "statement", None) or ""):
+            self.committed = len(self.run)
+
+    def clear(self, **_: Any) -> None:
         """Begin with the next revision."""
         self.run.clear()
         self.committed = 0
@@ -139,15 +171,14 @@ class Statements:
 @contextmanager
 def record_statements(connection: Connection) -> Iterator[Statements]:
     """Record what runs on a connection."""
-    statements = Statements()
-    commits_ddl = backend(connection.dialect) == "mysql"
+    statements = Statements(commits_ddl=backend(connection.dialect) == "mysql")
 
     def record(current: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if READING.match(statement):
             return
         statements.run.append(statement)
         autocommit = current.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if autocommit or (commits_ddl and DDL.match(statement)):
+        if autocommit or (statements.commits_ddl and DDL.match(statement)):
             statements.committed = len(statements.run)
 
     def commit(_connection: Connection) -> None:
@@ -178,8 +209,12 @@ def failure(connection: Connection, error: SQLAlchemyError, statements: Statemen
         lines.append(f"The database is at {at}; nothing of this revision was kept.")
     lines += [f"            The index {name} is invalid: drop it." for name in invalid(connection)]
     connection.rollback()
-    undo = "Undo by hand what was kept, correct" if committed else "Correct"
-    lines.append(f"{undo} the revision, then run `flask db upgrade` again.")
+    remedy = "Undo by hand what was kept, correct the revision"
+    if is_lock_timeout(error):
+        remedy = "End what is in its way, or wait for a quieter time"
+    elif not committed:
+        remedy = "Correct the revision"
+    lines.append(f"{remedy}, then run `flask db upgrade` again.")
     return GuardError("\n".join(lines))
 
 
@@ -194,12 +229,6 @@ def place(error: BaseException) -> str:
             found = f"Revision {names['revision']} ({path.name}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return found
-
-
-def shorten(statement: str) -> str:
-    """Return a statement in one line that is not too long."""
-    words = " ".join(statement.replace("%%", "%").split())  # doubled for the driver
-    return words if len(words) <= SHOWN else f"{words[:SHOWN]} …"
 
 
 def invalid(connection: Connection) -> list[str]:
