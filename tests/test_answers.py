@@ -297,6 +297,7 @@ EXPECTED = {
     "requirements-dev.txt",
     "requirements.txt",
     "schema_guard/__init__.py",
+    "schema_guard/advice.py",
     "schema_guard/autogenerate.py",
     "schema_guard/commands.py",
     "schema_guard/connection.py",

@@ -110,18 +110,10 @@ def test_leftovers_of_a_tool_that_died_are_reported(any_project: Project) -> Non
     code = f"import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute({sql!r})"
     assert any_project.run(any_project.tool("python"), "-c", code, path).status == 0
 
-    said = fail_to_upgrade(any_project, url)
+    said = refused(any_project, url, "upgrade")
 
     assert "_alembic_tmp_users, which a migration that died has left" in said
     assert "Nothing was changed" in said
-
-
-def fail_to_upgrade(project: Project, url: str) -> str:
-    """Upgrade in vain; return what is said."""
-    outcome = project.flask("db", "upgrade", DATABASE_URL=url)
-    assert outcome.status == 1
-    assert "Traceback" not in outcome.output
-    return outcome.output
 
 
 @pytest.mark.parametrize("command", ["upgrade", "current", "check", "downgrade", "migrate"])
@@ -134,3 +126,74 @@ def test_a_server_that_is_not_there_is_one_line(any_project: Project, command: s
     assert "nothing listens at 127.0.0.1:1" in outcome.output
     assert "Traceback" not in outcome.output
     assert "s3cret" not in outcome.output
+
+
+def test_a_revision_that_is_not_there_any_more(any_project: Project, server: Server | None) -> None:
+    url = url_of(any_project, server, "gone")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with revisions(any_project, {"0002": "pass"}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+
+    for command in ("upgrade", "check"):
+        said = refused(any_project, url, command)
+        assert "The database is at revision 0002, which is not in migrations/versions/" in said
+        assert "the code's head is 0001" in said
+
+
+def test_a_database_that_is_behind(any_project: Project, server: Server | None) -> None:
+    url = url_of(any_project, server, "behind")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with revisions(any_project, {"0002": "pass"}):
+        for command in (["migrate", "-m", "x"], ["check"]):
+            said = refused(any_project, url, *command)
+            assert "The database is at 0001, the code's head is 0002." in said
+            assert "Run `flask db upgrade` first" in said
+        for command in (["upgrade", "nonsense"], ["stamp", "nonsense"]):
+            said = refused(any_project, url, *command)
+            assert "There is no revision nonsense: see `flask db history`" in said
+
+
+def test_two_heads(any_project: Project) -> None:
+    url = url_of(any_project, None, "heads")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with revisions(any_project, {"0002": "pass"}):
+        other = any_project.path / "migrations" / "versions" / "0003_other.py"
+        text = other.with_name("0002_test.py").read_text(encoding="utf-8")
+        other.write_text(text.replace('revision = "0002"', 'revision = "0003"'), encoding="utf-8")
+        try:
+            said = refused(any_project, url, "upgrade")
+        finally:
+            other.unlink()
+
+    assert "There are 2 heads: 0002, 0003" in said
+    assert "flask db merge heads" in said
+
+
+@pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
+def test_a_user_who_may_only_read(any_project: Project, server: Server) -> None:
+    url = url_of(any_project, server, "reader")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    password = server.create_user("readonly")
+    user = server.quote(server.name("readonly"))
+    if server.is_postgresql:
+        grant = f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}"
+        server.execute(grant, database="reader")
+    else:
+        server.execute(f"GRANT SELECT ON {server.name('reader')}.* TO {user}@`%`")
+    theirs = server.url("reader", "readonly", password)
+    body = 'op.add_column("users", sa.Column("phone", sa.String(20)))'
+
+    with revisions(any_project, {"0002": body}):
+        said = refused(any_project, theirs, "upgrade")
+        assert any_project.flask("db", "current", DATABASE_URL=theirs).status == 0
+
+    assert "Revision 0002" in said
+    assert f"Have an administrator allow it to {server.name('readonly')}" in said
+
+
+def refused(project: Project, url: str, *command: str) -> str:
+    """Run a command of `flask db` in vain; return what is said."""
+    outcome = project.flask("db", *command, DATABASE_URL=url)
+    assert outcome.status == 1, outcome.output
+    assert "Traceback" not in outcome.output
+    return outcome.output

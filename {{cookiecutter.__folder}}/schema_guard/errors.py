@@ -18,6 +18,14 @@ def cause(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".?!")
 
 
+def codes_of(error: BaseException) -> set[object]:
+    """Return the codes that a driver gives an error: SQLSTATE, MySQL's number, SQLite's name."""
+    original = getattr(error, "orig", None) or error
+    names = ("sqlstate", "pgcode", "sqlite_errorname")
+    codes: set[object] = {getattr(original, name, None) for name in names}
+    return (codes | set(original.args[:1])) - {None}
+
+
 def shorten(statement: str) -> str:
     """Return a statement in one line that is not too long."""
     words = " ".join(statement.replace("%%", "%").split())  # doubled for the driver

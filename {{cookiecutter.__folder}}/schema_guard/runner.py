@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from schema_guard.advice import explain, remedy
 from schema_guard.connection import changes_schema
 from schema_guard.errors import GuardError, cause, shorten
 from schema_guard.server import backend
 from schema_guard.waits import (
-    is_lock_timeout,
     may_be_tried_again,
     pause,
     retried_statements,
@@ -45,11 +46,18 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
     Raises:
         GuardError: a revision failed; what is kept of it is said.
     """
-    if not changes_schema(context):
-        context.configure(connection=connection, **settings)
-        with context.begin_transaction():
-            context.run_migrations()
-        return
+    try:
+        if changes_schema(context):
+            _run_guarded(context, connection, settings)
+        else:
+            context.configure(connection=connection, **settings)
+            with context.begin_transaction():
+                context.run_migrations()
+    except CommandError as error:
+        raise explain(error, connection, context.script) from error
+
+
+def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
     with ExitStack() as stack:
         statements = stack.enter_context(record_statements(connection))
         stack.enter_context(retried_statements(connection))
@@ -209,12 +217,8 @@ def failure(connection: Connection, error: SQLAlchemyError, statements: Statemen
         lines.append(f"The database is at {at}; nothing of this revision was kept.")
     lines += [f"            The index {name} is invalid: drop it." for name in invalid(connection)]
     connection.rollback()
-    remedy = "Undo by hand what was kept, correct the revision"
-    if is_lock_timeout(error):
-        remedy = "End what is in its way, or wait for a quieter time"
-    elif not committed:
-        remedy = "Correct the revision"
-    lines.append(f"{remedy}, then run `flask db upgrade` again.")
+    what = remedy(error, connection.engine.url.username, committed=bool(committed))
+    lines.append(f"{what}, then run `flask db upgrade` again.")
     return GuardError("\n".join(lines))
 
 

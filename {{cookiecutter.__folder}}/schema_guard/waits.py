@@ -19,7 +19,7 @@ from flask import current_app
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from schema_guard.errors import shorten
+from schema_guard.errors import codes_of, shorten
 from schema_guard.server import backend
 
 TRIES = 4
@@ -27,7 +27,7 @@ TRIES = 4
 PAUSE = (0.5, 1.5)
 
 # PostgreSQL: lock_not_available, deadlock_detected. MySQL: lock wait timeout, deadlock.
-TIMEOUTS = {"55P03", "40P01", 1205, 1213}
+TIMEOUTS = {"55P03", "40P01", 1205, 1213, "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
 # The one after which MySQL keeps the transaction, and the statement can be tried again.
 STATEMENT_TIMEOUT = 1205
 
@@ -76,14 +76,7 @@ def lock_timeout() -> float:
 
 def is_lock_timeout(error: BaseException) -> bool:
     """Return whether a statement failed because somebody else holds a lock."""
-    original = getattr(error, "orig", None) or error
-    codes = {
-        getattr(original, "sqlstate", None),
-        getattr(original, "pgcode", None),
-        next(iter(original.args), None),
-        getattr(original, "sqlite_errorname", None),
-    }
-    return bool(codes & (TIMEOUTS | {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}))
+    return bool(codes_of(error) & TIMEOUTS)
 
 
 def pause(connection: Connection, statement: str, attempt: int) -> None:

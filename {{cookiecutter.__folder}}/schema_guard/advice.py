@@ -1,0 +1,57 @@
+"""What to do about the usual errors of Alembic and of a DBMS, with the revisions at hand."""
+
+import re
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from schema_guard.errors import GuardError, codes_of
+from schema_guard.waits import is_lock_timeout
+
+# PostgreSQL: insufficient_privilege. MySQL: access denied to a database, command, column,
+# routine or server. SQLite has a name for it.
+NOT_ALLOWED = {"42501", 1044, 1142, 1143, 1227, 1370, "SQLITE_READONLY"}
+
+
+def explain(error: CommandError, connection: Connection, scripts: ScriptDirectory) -> GuardError:
+    """Return Alembic's error, with where the database and the code are, and what to type."""
+    connection.rollback()
+    current = MigrationContext.configure(connection).get_current_heads()
+    connection.rollback()
+    heads = scripts.get_heads()
+    words = str(error).rstrip(".")
+    at, head = ", ".join(current) or "base", ", ".join(heads) or "base"
+    where = f"The database is at {at}, the code's head is {head}."
+    missing = re.match(r"Can't locate revision identified by '(.*)'", words)
+    if missing and missing[1] in current:
+        return GuardError(
+            f"The database is at revision {missing[1]}, which is not in migrations/versions/; the"
+            f" code's head is {head}. It was made on another branch, or its file was deleted: get"
+            " the file back from there. In development `flask --debug db drop` and `prepare` begin"
+            " anew."
+        )
+    if missing:
+        return GuardError(f"There is no revision {missing[1]}: see `flask db history`. {where}")
+    if words.startswith("Target database is not up to date"):
+        return GuardError(f"{where} Run `flask db upgrade` first, then this again.")
+    if len(heads) > 1 and "heads" in words:
+        return GuardError(
+            f"There are {len(heads)} heads: {head}. If they do not depend on each other, join them:"
+            " `flask db merge heads -m merge`, then `flask db upgrade`. The database is at"
+            f" {at}; nothing was changed."
+        )
+    return GuardError(f"{words}. {where}")
+
+
+def remedy(error: SQLAlchemyError, user: str | None, *, committed: bool) -> str:
+    """Return what to do about a revision that failed, before it is run again."""
+    if is_lock_timeout(error):
+        return "End what is in its way, or wait for a quieter time"
+    if codes_of(error) & NOT_ALLOWED:
+        return f"Have an administrator allow it to {user}" if user else "Make the file writable"
+    if committed:
+        return "Undo by hand what was kept, correct the revision"
+    return "Correct the revision"
