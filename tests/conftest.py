@@ -227,6 +227,30 @@ def read_until(process: "subprocess.Popen[str]", words: str) -> str:
     pytest.fail(f"it ended without saying {words!r}: {''.join(seen)}")
 
 
+# Waits within the revision for as long as a file is there.
+HOLD = """
+    import pathlib, time
+    op.execute("SELECT 1")
+    while pathlib.Path("hold").exists():
+        time.sleep(0.02)
+"""
+
+
+@contextmanager
+def migrating(project: Project, url: str) -> Iterator[subprocess.Popen[str]]:
+    """Have a process migrate for as long as the test wants."""
+    hold = project.path / "hold"
+    hold.touch()
+    with revisions(project, {"0002": HOLD}):
+        process = start(project, "db", "upgrade", DATABASE_URL=url)
+        try:
+            read_until(process, "0001 -> 0002")
+            yield process
+        finally:
+            hold.unlink(missing_ok=True)
+            process.communicate(timeout=60)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a service answered."""

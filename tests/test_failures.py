@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import Project, revisions, url_of
+from conftest import Project, migrating, revisions, url_of
 from servers import Server
 
 HALF = """
@@ -73,7 +73,7 @@ def test_a_revision_that_orphans_rows_is_undone(any_project: Project) -> None:
 
     said = fail(any_project, url, "op.execute(\"DELETE FROM roles WHERE name = 'admin'\")")
 
-    assert "1 rows of users without their row in roles" in said
+    assert "Revision 0002 would leave 1 rows of users without their row in roles" in said
     roles = any_project.query("SELECT count(*) FROM roles", DATABASE_URL=url)
     assert roles == "[(2,)]"
 
@@ -189,6 +189,22 @@ def test_a_user_who_may_only_read(any_project: Project, server: Server) -> None:
 
     assert "Revision 0002" in said
     assert f"Have an administrator allow it to {server.name('readonly')}" in said
+
+
+@pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
+def test_a_connection_that_is_ended(any_project: Project, server: Server) -> None:
+    url = url_of(any_project, server, "ended")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with migrating(any_project, url) as process:
+        assert server.kill("ended") > 0
+        (any_project.path / "hold").unlink()
+        output, _ = process.communicate(timeout=60)
+
+        assert process.returncode == 1, output
+        assert "Traceback" not in output
+        assert "The database is at 0001; nothing of this revision was kept." in output
+        assert "See why the server ended the connection" in output
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
 
 
 def refused(project: Project, url: str, *command: str) -> str:

@@ -2,14 +2,11 @@
 
 import re
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import servers
-from conftest import DATA, Project, read_until, revisions, start, url_of
+from conftest import DATA, Project, migrating, read_until, revisions, start, url_of
 from servers import Server
 
 ROUNDS = 12
@@ -31,29 +28,6 @@ REVISIONS = {
             op.create_index("ix_users_phone", "users", ["phone"], postgresql_concurrently=True)
 """,
 }
-
-# Waits within the revision for as long as a file is there.
-HOLD = """
-    import pathlib, time
-    op.execute("SELECT 1")
-    while pathlib.Path("hold").exists():
-        time.sleep(0.02)
-"""
-
-
-@contextmanager
-def migrating(project: Project, url: str) -> Iterator[subprocess.Popen[str]]:
-    """Have a process migrate for as long as the test wants."""
-    hold = project.path / "hold"
-    hold.touch()
-    with revisions(project, {"0002": HOLD}):
-        process = start(project, "db", "upgrade", DATABASE_URL=url)
-        try:
-            read_until(process, "0001 -> 0002")
-            yield process
-        finally:
-            hold.unlink(missing_ok=True)
-            process.communicate(timeout=60)
 
 
 def test_eight_at_once_apply_every_revision_once(

@@ -6,7 +6,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from schema_guard.errors import GuardError, codes_of
 from schema_guard.waits import is_lock_timeout
@@ -48,6 +48,8 @@ def explain(error: CommandError, connection: Connection, scripts: ScriptDirector
 
 def remedy(error: SQLAlchemyError, user: str | None, *, committed: bool) -> str:
     """Return what to do about a revision that failed, before it is run again."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return "See why the server ended the connection"
     if is_lock_timeout(error):
         return "End what is in its way, or wait for a quieter time"
     if codes_of(error) & NOT_ALLOWED:

@@ -100,11 +100,13 @@ def _without_foreign_keys(connection: Connection) -> Iterator[None]:
     # transaction the PRAGMA does nothing: it goes past SQLAlchemy, which would begin one.
     connection.rollback()
     cursor = connection.connection.cursor()
-    (before,) = cursor.execute("PRAGMA foreign_keys").fetchone()
+    names = ("foreign_keys", "busy_timeout")
+    before = {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
     cursor.execute("PRAGMA foreign_keys = OFF")
     try:
         yield
     finally:
         connection.rollback()
-        cursor.execute(f"PRAGMA foreign_keys = {before}")
+        for name, value in before.items():
+            cursor.execute(f"PRAGMA {name} = {value}")
         cursor.close()

@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import IO, Protocol
 
 import click
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.errors import GuardError
 from schema_guard.server import backend
@@ -85,7 +86,8 @@ def migration_lock(connection: Connection, wait: float) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        with suppress(SQLAlchemyError):  # a session that is lost has lost its lock too
+            lock.release()
 
 
 def lock_of(connection: Connection) -> Lock | None:
@@ -95,7 +97,7 @@ def lock_of(connection: Connection) -> Lock | None:
         return PostgreSQLLock(connection)
     if kind == "mysql":
         return MySQLLock(connection)
-    database = connection.engine.url.database or ":memory:"
+    database = (connection.engine.url.database or ":memory:").removeprefix("file:")
     return None if database == ":memory:" else FileLock(Path(f"{database}-lock"))
 
 
@@ -118,11 +120,10 @@ class PostgreSQLLock:
         return bool(taken)
 
     def release(self) -> None:
-        """Unlock; a connection that is lost has done so."""
-        if not self.connection.invalidated:
-            self.connection.rollback()
-            self.connection.execute(text("SELECT pg_advisory_unlock(:key)"), self.key)
-            self.connection.commit()
+        """Unlock."""
+        self.connection.rollback()
+        self.connection.execute(text("SELECT pg_advisory_unlock(:key)"), self.key)
+        self.connection.commit()
 
     def holder(self) -> str:
         """Ask pg_stat_activity."""
@@ -163,11 +164,10 @@ class MySQLLock:
         return taken == 1
 
     def release(self) -> None:
-        """Unlock; a connection that is lost has done so."""
-        if not self.connection.invalidated:
-            self.connection.rollback()
-            self.connection.execute(text("SELECT RELEASE_LOCK(:name)"), self.name)
-            self.connection.commit()
+        """Unlock."""
+        self.connection.rollback()
+        self.connection.execute(text("SELECT RELEASE_LOCK(:name)"), self.name)
+        self.connection.commit()
 
     def holder(self) -> str:
         """Ask the list of processes, which knows since when the present statement runs."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -141,12 +141,12 @@ class ForeignKeys:
         cursor.close()
         return Counter((child, parent) for child, _, parent, _ in rows)
 
-    def check(self, **_: Any) -> None:
+    def check(self, step: MigrationInfo, **_: Any) -> None:
         """Refuse a revision that orphaned rows; what was so before is not its fault."""
         for (child, parent), rows in (self.violations() - (self.before or Counter())).items():
             raise GuardError(
-                f"A revision would leave {rows} rows of {child} without their row in {parent}."
-                " Nothing of it was kept. Have it delete or change those rows too."
+                f"Revision {step.up_revision_id} would leave {rows} rows of {child} without their"
+                f" row in {parent}. Nothing of it was kept. Have it change those rows too."
             )
 
 
@@ -204,21 +204,29 @@ def record_statements(connection: Connection) -> Iterator[Statements]:
 
 def failure(connection: Connection, error: SQLAlchemyError, statements: Statements) -> GuardError:
     """Return the error for a revision that failed: which, where, why, and what there is now."""
-    connection.rollback()
-    at = ", ".join(MigrationContext.configure(connection).get_current_heads()) or "base"
     lines = [f"{place(error)} failed: {cause(error)}."]
     if isinstance(error, DBAPIError) and error.statement:
         lines.append(f"Statement:  {shorten(error.statement)}")
+    try:
+        connection.rollback()
+        at = ", ".join(MigrationContext.configure(connection).get_current_heads()) or "base"
+        leftovers = invalid(connection)
+        connection.rollback()
+    except SQLAlchemyError:
+        lines.append(
+            "The connection is lost. When the database answers again, `flask db current` tells"
+            " where it is."
+        )
+        return GuardError("\n".join(lines))
     committed = statements.run[: statements.committed]
     if committed:
         lines.append(f"The database is at {at}, and of this revision these were kept:")
         lines += [f"            {shorten(statement)}" for statement in committed]
     else:
         lines.append(f"The database is at {at}; nothing of this revision was kept.")
-    lines += [f"            The index {name} is invalid: drop it." for name in invalid(connection)]
-    connection.rollback()
+    lines += [f"            The index {name} is invalid: drop it." for name in leftovers]
     what = remedy(error, connection.engine.url.username, committed=bool(committed))
-    lines.append(f"{what}, then run `flask db upgrade` again.")
+    lines.append(f"{what}, then run the command again.")
     return GuardError("\n".join(lines))
 
 

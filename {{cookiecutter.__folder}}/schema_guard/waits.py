@@ -59,7 +59,7 @@ def limit_waits(connection: Connection) -> None:
         cursor.close()
         return
     limits = {
-        "postgresql": f"SET lock_timeout = {round(seconds * 1000)}",
+        "postgresql": f"SET lock_timeout = {max(1, round(seconds * 1000))}",  # 0 would be for ever
         "mysql": "SET lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}".format(
             max(1, round(seconds))
         ),
