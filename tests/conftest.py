@@ -179,12 +179,12 @@ revision = "{revision}"
 down_revision = "{before:04}"
 
 
-def upgrade():
-    {body}
-
-
 def downgrade():
     pass
+
+
+def upgrade():
+    {body}
 """
 
 
@@ -201,7 +201,7 @@ def revisions(project: Project, bodies: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         for path in paths:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def start(project: Project, *arguments: str, **environ: str) -> "subprocess.Popen[str]":

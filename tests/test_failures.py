@@ -34,18 +34,19 @@ def test_it_is_undone_or_what_is_kept_is_named(
 
     said = fail(any_project, url, HALF)
 
-    assert re.search(r"Revision 0002 \(0002_test\.py, line 12\) failed: .*nowhere", said)
+    assert re.search(r"Revision 0002 \(0002_test\.py, line 16\) failed: .*nowhere", said)
     assert "Statement:  INSERT INTO nowhere VALUES ('100%')" in said
     again = any_project.query("SELECT count(*) FROM roles WHERE name = 'half'", DATABASE_URL=url)
     assert again == "[(0,)]"
     half = any_project.query("SELECT count(*) FROM half", DATABASE_URL=url)
     if dbms == "mariadb":
-        assert "The database is at 0001, and of this revision these were kept:" in said
+        assert "The database is at 0001. Of this revision these were kept:" in said
         assert "CREATE TABLE half" in said
         assert "INSERT INTO roles" not in said  # it was rolled back
+        assert "it goes on after what was kept" in said
         assert half == "[(0,)]"
     else:
-        assert "The database is at 0001; nothing of this revision was kept." in said
+        assert "The database is at 0001. Nothing of this revision was kept." in said
         assert "[(" not in half
 
 
@@ -62,7 +63,7 @@ def test_an_index_that_failed_is_named(any_project: Project, server: Server) -> 
     said = fail(any_project, url, body)
 
     assert "could not create unique index" in said
-    assert "The index ix_twice is invalid: drop it." in said
+    assert "The index ix_twice is invalid: the next run drops it." in said
     assert "these were kept" in said
 
 
@@ -202,7 +203,7 @@ def test_a_connection_that_is_ended(any_project: Project, server: Server) -> Non
 
         assert process.returncode == 1, output
         assert "Traceback" not in output
-        assert "The database is at 0001; nothing of this revision was kept." in output
+        assert "The database is at 0001. Nothing of this revision was kept." in output
         assert "See why the server ended the connection" in output
         assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
 

@@ -123,12 +123,13 @@ def _begin_sqlite_session(connection: sqlite3.Connection) -> None:
 
 @event.listens_for(Engine, "begin")
 def _begin(connection: Connection) -> None:
-    if connection.dialect.driver == "pysqlite":
+    options = connection.get_execution_options()
+    if connection.dialect.driver == "pysqlite" and options.get("isolation_level") != "AUTOCOMMIT":
         # A transaction that reads before it writes cannot wait for another one that
         # writes: SQLite fails it at once. A request that may write, or a migration, waits at
         # its beginning.
         writes = has_request_context() and request.method not in SAFE_METHODS
-        writes |= connection.get_execution_options().get("begin_immediate", False)
+        writes |= options.get("begin_immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

@@ -12,6 +12,7 @@ from flask import current_app
 from schema_guard.autogenerate import render_item
 from schema_guard.connection import changes_schema, migration_connection
 from schema_guard.runner import run_migrations
+from schema_guard.tables import include_name
 
 extension = current_app.extensions["migrate"]
 metadata = extension.db.metadata
@@ -58,6 +59,7 @@ def run_online(settings: dict[str, Any]) -> None:
 configure_logging()
 options = {
     "process_revision_directives": drop_empty_revision,
+    "include_name": include_name,
     "render_item": render_item,
     "transaction_per_migration": True,
     **extension.configure_args,

@@ -6,7 +6,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from schema_guard.errors import GuardError, codes_of
 from schema_guard.waits import is_lock_timeout
@@ -46,7 +46,7 @@ def explain(error: CommandError, connection: Connection, scripts: ScriptDirector
     return GuardError(f"{words}. {where}")
 
 
-def remedy(error: SQLAlchemyError, user: str | None, *, committed: bool) -> str:
+def remedy(error: Exception, user: str | None) -> str:
     """Return what to do about a revision that failed, before it is run again."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return "See why the server ended the connection"
@@ -54,6 +54,4 @@ def remedy(error: SQLAlchemyError, user: str | None, *, committed: bool) -> str:
         return "End what is in its way, or wait for a quieter time"
     if codes_of(error) & NOT_ALLOWED:
         return f"Have an administrator allow it to {user}" if user else "Make the file writable"
-    if committed:
-        return "Undo by hand what was kept, correct the revision"
     return "Correct the revision"

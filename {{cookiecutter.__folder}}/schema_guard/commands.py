@@ -1,13 +1,20 @@
 """The commands that schema_guard adds to `flask db`."""
 
+import textwrap
+import traceback
+from copy import copy
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
+from flask_migrate.cli import check, downgrade, migrate, stamp, upgrade
 from sqlalchemy import Engine
 
+from schema_guard import history
 from schema_guard.connection import migration_connection
 from schema_guard.database import (
     check_ownership,
@@ -18,6 +25,16 @@ from schema_guard.database import (
 from schema_guard.errors import GuardError
 from schema_guard.revisions import current_heads, script_directory
 from schema_guard.server import product
+
+# Options of `flask db upgrade` that env.py gets as `-x` arguments, which Python can give too:
+# `flask_migrate.upgrade(x_arg=["allow-edited"])`.
+UPGRADE_ARGUMENTS = {
+    history.ALLOW_EDITED: "Run though revisions were edited or deleted after they were run here.",
+}
+
+
+# What of Flask-Migrate runs env.py, and shows nothing more when it is verbose.
+EXTENDED: tuple[click.Command, ...] = (check, downgrade, migrate, stamp, upgrade)
 
 
 @click.command()
@@ -75,10 +92,58 @@ def prepare(wait: float) -> None:
         settle(connection)
         if set(before) != set(heads):
             flask_migrate.upgrade()
+        else:
+            history.report_changes(connection, scripts, allowed=False)
     database = f"{'created' if created else 'existing'} {product(engine.dialect)} database"
     revision = ", ".join(heads)
     done = f"at {revision} already" if set(before) == set(heads) else f"migrated to {revision}"
     click.echo(f"{database}, {done}")
+
+
+@click.command()
+@with_appcontext
+def log() -> None:
+    """Show what was run on this database, the newest first: when, by whom, with what outcome."""
+    with migration_connection(_engine(), locked=False) as connection:
+        for row in history.rows(connection):
+            taken = f"{row.seconds:.3f} s"
+            click.echo(
+                f"{row.started_at:%Y-%m-%d %H:%M:%S} UTC  {row.direction} {row.revision}"
+                f"  {row.outcome}  {taken}  {row.by_whom}"
+            )
+            if row.note:
+                click.echo(textwrap.indent(row.note, "    "))
+
+
+def extended(command: click.Command) -> click.Command:
+    """Return a command of Flask-Migrate with the options that schema_guard adds.
+
+    Args:
+        command: one that runs env.py. It is left as it is.
+    """
+    run: Any = command.callback
+    own = [click.Option(["--verbose"], is_flag=True, help="Show the traceback of an error.")]
+    if command.name == "upgrade":
+        own += [
+            click.Option([f"--{argument}"], is_flag=True, help=words)
+            for argument, words in UPGRADE_ARGUMENTS.items()
+        ]
+
+    @wraps(run)
+    def callback(*args: Any, verbose: bool, **kwargs: Any) -> Any:
+        given = [name for name in UPGRADE_ARGUMENTS if kwargs.pop(name.replace("-", "_"), False)]
+        if given:
+            kwargs["x_arg"] = [*(kwargs["x_arg"] or ()), *given]
+        try:
+            return run(*args, **kwargs)
+        except GuardError as error:
+            if verbose:
+                click.echo("".join(traceback.format_exception(error)), err=True)
+            raise
+
+    copied = copy(command)
+    copied.callback, copied.params = callback, [*command.params, *own]
+    return copied
 
 
 def _engine() -> Engine:

@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from schema_guard.errors import GuardError, cause
 from schema_guard.problems import Kind, connection_failed, describe, diagnose
 from schema_guard.server import backend, check_server, product, version
+from schema_guard.tables import OWN_TABLES
 
 # MySQL's number for "Unknown database".
 UNKNOWN_DATABASE = 1049
@@ -228,7 +229,7 @@ def check_ownership(
         GuardError: it holds tables, and is at no revision of this project.
     """
     tables = inspect(connection).get_table_names()
-    others = sorted(set(tables) - {"alembic_version"})
+    others = sorted(set(tables) - {"alembic_version"} - OWN_TABLES)
     name = connection.engine.url.render_as_string()
     way_on = "Nothing was changed. Name another database in DATABASE_URL, in .env"
     if not current and others:

@@ -1,6 +1,7 @@
 """What the guards say when they stop: what happened, on what, what to do next; no traceback."""
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 # How much of a statement a message shows.
 SHOWN = 200
@@ -11,8 +12,10 @@ class GuardError(click.ClickException):
 
 
 def cause(error: BaseException) -> str:
-    """Return the driver's own words for an error, in one line."""
+    """Return the driver's own words for an error, in one line; Python's for one of its own."""
     original = getattr(error, "orig", None) or error
+    if not isinstance(error, SQLAlchemyError | OSError):
+        return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".?!: ")
     # MySQL's drivers give (number, text).
     text = str(original.args[-1]) if original.args else type(original).__name__
     return " ".join(text.split()).rstrip(".?!")

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -221,6 +222,7 @@ class FileLock:
         return self.path.read_text(encoding="utf-8") or "which has just begun or ended"
 
 
+@lru_cache(maxsize=1)
 def whoami() -> str:
     """Return who runs this process, and where."""
     try:

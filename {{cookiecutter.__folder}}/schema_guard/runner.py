@@ -1,38 +1,35 @@
 """Running revisions, each all or nothing, and saying what there is if one fails.
 
 Promise: a revision that fails leaves nothing behind where the DBMS can undo it (SQLite,
-PostgreSQL). What it could not undo is named: what MySQL and MariaDB commit with every statement
-that changes the schema, and PostgreSQL within `autocommit_block()`. On SQLite no revision is
-kept that orphans a child row.
+PostgreSQL). What it could not undo is named, and not run again: what MySQL and MariaDB commit with
+every statement that changes the schema, and PostgreSQL within `autocommit_block()`. On SQLite no
+revision is kept that orphans a child row.
 """
 
 import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, event, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from schema_guard import history
 from schema_guard.advice import explain, remedy
 from schema_guard.connection import changes_schema
 from schema_guard.errors import GuardError, cause, shorten
-from schema_guard.server import backend
-from schema_guard.waits import (
-    may_be_tried_again,
-    pause,
-    retried_statements,
-)
+from schema_guard.fingerprint import half_made, invalid_indexes
+from schema_guard.journal import Journal, tell
+from schema_guard.tables import make_tables
+from schema_guard.waits import may_be_tried_again, pause
 
-# What MySQL and MariaDB commit by themselves, with all that came before it.
-DDL = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE)
-READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN|DESCRIBE|SHOW|SET|EXPLAIN)\b", re.IGNORECASE)
+READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
 
 
 def run_migrations(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
@@ -51,6 +48,8 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
             _run_guarded(context, connection, settings)
         else:
             context.configure(connection=connection, **settings)
+            if context.get_context().opts["fn"].__name__ == "retrieve_migrations":
+                history.report_changes(connection, context.script, allowed=None)
             with context.begin_transaction():
                 context.run_migrations()
     except CommandError as error:
@@ -58,29 +57,120 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
 
 
 def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
+    run = GuardedRun(connection, Journal(connection))
     with ExitStack() as stack:
-        statements = stack.enter_context(record_statements(connection))
-        stack.enter_context(retried_statements(connection))
-        completed: list[Callable[..., None]] = [statements.clear]
+        stack.enter_context(run.journal.watch())
+        completed: list[Callable[..., None]] = [run.complete]
         if connection.dialect.name == "sqlite":
             refuse_leftovers(connection)
             foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
             completed.insert(0, foreign_keys.check)
         applied = [*as_list(settings.pop("on_version_apply", [])), *completed]
         for attempt in itertools.count(1):
-            statements.clear()
+            connection.rollback()  # or Alembic would take the transaction for somebody else's
             context.configure(connection=connection, on_version_apply=applied, **settings)
+            run.follow(context)
             try:
                 with _immediately(connection), context.begin_transaction():
                     context.run_migrations()
-            except SQLAlchemyError as error:
-                statements.commit_before(error)
-                if not may_be_tried_again(error, attempt, committed=bool(statements.committed)):
-                    raise failure(connection, error, statements) from error
+            except (CommandError, GuardError) as error:
+                run.record_failure(str(error))
+                raise
+            except Exception as error:
+                if not may_be_tried_again(error, attempt):
+                    raise run.failure(error) from error
+                run.journal.stop()
                 pause(connection, str(getattr(error, "statement", "")), attempt)
-                connection.rollback()
             else:
                 return
+
+
+@dataclass
+class GuardedRun:
+    """The revisions of one command: their journal and their record."""
+
+    connection: Connection
+    journal: Journal
+    current: history.Run | None = None
+
+    def follow(self, context: Any) -> None:
+        """Have each of Alembic's steps told to `begin` before it is run."""
+        migration_context = context.get_context()
+        plan = migration_context._migrations_fn  # noqa: SLF001 - there is no event
+        allowed = history.ALLOW_EDITED in context.get_x_argument()
+        if plan.__name__ in {"upgrade", "downgrade"}:  # as Alembic calls what its commands do
+            warn_only = plan.__name__ == "downgrade" and not allowed
+            history.report_changes(
+                self.connection, context.script, allowed=None if warn_only else allowed
+            )
+
+        def steps(heads: Any, of: MigrationContext) -> Iterator[Any]:
+            for number, step in enumerate(plan(heads, of)):
+                self.begin(step, first=number == 0)
+                yield step
+
+        migration_context._migrations_fn = steps  # noqa: SLF001
+
+    def begin(self, step: Any, *, first: bool) -> None:
+        """Begin with one of Alembic's steps."""
+        self.current = history.begin(step)
+        if first:
+            make_tables(self.connection)
+        if self.current.step.direction != "stamp":
+            self.journal.begin(self.current.step, first=first)
+
+    def complete(self, **_: Any) -> None:
+        """Record it, in its own transaction."""
+        if self.current is None:
+            return
+        if self.current.step.direction == "stamp":
+            self.journal.forget()
+        else:
+            self.journal.complete()
+        self.current.record(self.connection, "done")
+        self.current = None
+
+    def record_failure(self, cause: str) -> None:
+        """Record that it failed, if the database takes it."""
+        self.journal.stop()
+        if self.current is not None:
+            with suppress(SQLAlchemyError):
+                self.connection.rollback()
+                self.current.record(self.connection, "failed", cause)
+                self.connection.commit()
+
+    def failure(self, error: Exception) -> GuardError:
+        """Return the error for a revision that failed: which, where, why, what there is now."""
+        running = f"Revision {self.current.step.revision}" if self.current else "The migration"
+        lines = [f"{place(error) or running} failed: {cause(error)}."]
+        if isinstance(error, DBAPIError) and error.statement:
+            lines.append(f"Statement:  {shorten(error.statement)}")
+        step = self.journal.stop()
+        self.record_failure("\n".join(lines))
+        try:
+            self.connection.rollback()
+            context = MigrationContext.configure(self.connection)
+            at = ", ".join(context.get_current_heads()) or "base"
+            kept = self.journal.read(step) if step is not None else []
+            leftovers = invalid_indexes(self.connection)
+            own = half_made(self.connection, str(getattr(error, "statement", "")))
+            self.connection.rollback()
+        except SQLAlchemyError:
+            lines.append(
+                "The connection is lost. When the database answers again, `flask db current` tells"
+                " where it is."
+            )
+            return GuardError("\n".join(lines))
+        except GuardError as unsure:
+            return GuardError("\n".join([*lines, unsure.message]))
+        lines.append(f"The database is at {at}. {tell(kept)}")
+        for name in leftovers:
+            todo = "the next run drops it" if name == own else "drop it"
+            lines.append(f"            The index {name} is invalid: {todo}.")
+        what = remedy(error, self.connection.engine.url.username)
+        goes_on = ": it goes on after what was kept" if kept else ""
+        lines.append(f"{what}, then run the command again{goes_on}.")
+        return GuardError("\n".join(lines))
 
 
 def as_list(value: Any) -> list[Any]:
@@ -150,89 +240,9 @@ class ForeignKeys:
             )
 
 
-@dataclass
-class Statements:
-    """What was run since the last revision that is complete.
-
-    Attributes:
-        run: the statements.
-        committed: how many of them no rollback can undo.
-        commits_ddl: whether the server commits DDL, with all that came before it.
-    """
-
-    run: list[str] = field(default_factory=list)
-    committed: int = 0
-
-    commits_ddl: bool = False
-
-    def commit_before(self, error: SQLAlchemyError) -> None:
-        """Note that MySQL committed what came before a failing statement, if that was DDL."""
-        if self.commits_ddl and DDL.match(getattr(error, "statement", None) or ""):
-            self.committed = len(self.run)
-
-    def clear(self, **_: Any) -> None:
-        """Begin with the next revision."""
-        self.run.clear()
-        self.committed = 0
-
-
-@contextmanager
-def record_statements(connection: Connection) -> Iterator[Statements]:
-    """Record what runs on a connection."""
-    statements = Statements(commits_ddl=backend(connection.dialect) == "mysql")
-
-    def record(current: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if READING.match(statement):
-            return
-        statements.run.append(statement)
-        autocommit = current.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if autocommit or (statements.commits_ddl and DDL.match(statement)):
-            statements.committed = len(statements.run)
-
-    def commit(_connection: Connection) -> None:
-        statements.committed = len(statements.run)
-
-    listeners: dict[str, Callable[..., None]] = {"after_cursor_execute": record, "commit": commit}
-    for name, listener in listeners.items():
-        event.listen(connection, name, listener)
-    try:
-        yield statements
-    finally:
-        for name, listener in listeners.items():
-            event.remove(connection, name, listener)
-
-
-def failure(connection: Connection, error: SQLAlchemyError, statements: Statements) -> GuardError:
-    """Return the error for a revision that failed: which, where, why, and what there is now."""
-    lines = [f"{place(error)} failed: {cause(error)}."]
-    if isinstance(error, DBAPIError) and error.statement:
-        lines.append(f"Statement:  {shorten(error.statement)}")
-    try:
-        connection.rollback()
-        at = ", ".join(MigrationContext.configure(connection).get_current_heads()) or "base"
-        leftovers = invalid(connection)
-        connection.rollback()
-    except SQLAlchemyError:
-        lines.append(
-            "The connection is lost. When the database answers again, `flask db current` tells"
-            " where it is."
-        )
-        return GuardError("\n".join(lines))
-    committed = statements.run[: statements.committed]
-    if committed:
-        lines.append(f"The database is at {at}, and of this revision these were kept:")
-        lines += [f"            {shorten(statement)}" for statement in committed]
-    else:
-        lines.append(f"The database is at {at}; nothing of this revision was kept.")
-    lines += [f"            The index {name} is invalid: drop it." for name in leftovers]
-    what = remedy(error, connection.engine.url.username, committed=bool(committed))
-    lines.append(f"{what}, then run the command again.")
-    return GuardError("\n".join(lines))
-
-
 def place(error: BaseException) -> str:
-    """Return the revision that raised an error, with its file and line."""
-    found = "The migration"
+    """Return the revision that raised an error, with its file and line; empty if none did."""
+    found = ""
     traceback = error.__traceback__
     while traceback is not None:
         names = traceback.tb_frame.f_globals
@@ -241,11 +251,3 @@ def place(error: BaseException) -> str:
             found = f"Revision {names['revision']} ({path.name}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return found
-
-
-def invalid(connection: Connection) -> list[str]:
-    """Return the indexes that a CREATE INDEX CONCURRENTLY which failed has left."""
-    if connection.dialect.name != "postgresql":
-        return []
-    query = text("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid")
-    return list(connection.scalars(query))

@@ -2,21 +2,16 @@
 
 Promise: a statement that changes the schema waits for no lock for longer than a few seconds,
 because every request for that table waits behind it. It gives up, says who is in its way, lets
-the requests through and tries again, a few times.
-
-Where the DBMS can undo it, the whole revision is tried again. MySQL and MariaDB have committed
-by then what came before: they try the statement alone.
+the requests through and tries the revision again, a few times. What could not be undone of it is
+not run again: see journal.py.
 """
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import click
 from flask import current_app
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from schema_guard.errors import codes_of, shorten
@@ -28,8 +23,6 @@ PAUSE = (0.5, 1.5)
 
 # PostgreSQL: lock_not_available, deadlock_detected. MySQL: lock wait timeout, deadlock.
 TIMEOUTS = {"55P03", "40P01", 1205, 1213, "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
-# The one after which MySQL keeps the transaction, and the statement can be tried again.
-STATEMENT_TIMEOUT = 1205
 
 BLOCKERS = {
     "postgresql": """
@@ -103,39 +96,6 @@ def blockers(connection: Connection, statement: str) -> list[str]:
     return found or ["somebody who has just ended"]
 
 
-@contextmanager
-def retried_statements(connection: Connection) -> Iterator[None]:
-    """Have MySQL and MariaDB try a statement again that got no lock."""
-    if backend(connection.dialect) != "mysql":
-        yield
-        return
-
-    def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        if context.root_connection is not connection:
-            return False
-        for attempt in range(1, TRIES + 1):
-            try:
-                cursor.execute(statement, parameters)
-            except connection.dialect.loaded_dbapi.Error as error:
-                if error.args[0] != STATEMENT_TIMEOUT or attempt == TRIES:
-                    raise
-                pause(connection, statement, attempt)
-            else:
-                break
-        return True
-
-    event.listen(connection.engine, "do_execute", execute)
-    try:
-        yield
-    finally:
-        event.remove(connection.engine, "do_execute", execute)
-
-
-def may_be_tried_again(error: SQLAlchemyError, attempt: int, *, committed: bool) -> bool:
-    """Return whether a revision that failed got no lock, and left nothing behind."""
-    return (
-        isinstance(error, DBAPIError)
-        and is_lock_timeout(error)
-        and not committed
-        and attempt < TRIES
-    )
+def may_be_tried_again(error: Exception, attempt: int) -> bool:
+    """Return whether a revision got no lock; what cannot be undone of it is in the journal."""
+    return isinstance(error, DBAPIError) and is_lock_timeout(error) and attempt < TRIES

@@ -1,11 +1,14 @@
 """For load balancers and orchestrators: is the process alive, may it get requests?"""
 
+from typing import Any
+
 from flask import Blueprint, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import db
 from schema_guard.errors import cause
-from schema_guard.revisions import schema_state
+from schema_guard.history import changes
+from schema_guard.revisions import schema_state, script_directory
 
 blueprint = Blueprint("health", __name__)
 
@@ -17,13 +20,16 @@ def liveness() -> dict[str, str]:
 
 
 @blueprint.get("/readyz")
-def readiness() -> tuple[dict[str, str], int]:
+def readiness() -> tuple[dict[str, Any], int]:
     """Answer 200 only when the database answers and its schema is the one this code wants."""
     try:
-        state = schema_state(db.session.connection())
+        connection = db.session.connection()
+        state = schema_state(connection)
+        warnings = [str(change) for change in changes(connection, script_directory())]
     except SQLAlchemyError as error:
         current_app.logger.error("not ready: %s", cause(error))  # noqa: TRY400 - once a second
         return {"status": "unavailable", "reason": "the database does not answer"}, 503
     if not state.at_head:
         return {"status": "unavailable", "reason": state.describe()}, 503
-    return {"status": "ready", "revision": state.describe()}, 200
+    answer = {"status": "ready", "revision": state.describe()}
+    return {**answer, "warnings": warnings} if warnings else answer, 200

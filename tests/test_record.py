@@ -1,0 +1,220 @@
+"""The record of what was run, revisions that changed since, and ones that are half-way."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from conftest import Project, revisions, serve, url_of
+from servers import Server
+
+TWO = """
+    op.create_table("half", sa.Column("id", sa.Integer(), primary_key=True))
+    op.execute("INSERT INTO half VALUES (1)")
+    op.create_index("ix_half", "half", ["id"])
+    op.execute("INSERT INTO nowhere VALUES (1)")
+
+
+def downgrade():
+    op.drop_table("half")
+"""
+
+
+@pytest.fixture
+def url(any_project: Project, server: Server | None, request: pytest.FixtureRequest) -> str:
+    """Return a database at 0001, one for each test."""
+    url = url_of(any_project, server, re.sub(r"\W.*", "", request.node.name)[-30:])
+    outcome = any_project.flask("db", "prepare", DATABASE_URL=url)
+    assert outcome.status == 0, outcome.output
+    return url
+
+
+def revision_file(project: Project) -> Path:
+    """Return the file of revision 0002."""
+    return project.path / "migrations" / "versions" / "0002_test.py"
+
+
+def edit(project: Project, before: str, after: str) -> None:
+    """Change revision 0002."""
+    path = revision_file(project)
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def test_the_log_tells_what_was_run(any_project: Project, url: str) -> None:
+    with revisions(any_project, {"0002": TWO}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
+        edit(any_project, "nowhere VALUES (1)", "half VALUES (2)")
+        for command in (["upgrade"], ["downgrade"], ["stamp", "0002"], ["stamp", "0001"]):
+            outcome = any_project.flask("db", *command, DATABASE_URL=url)
+            assert outcome.status == 0, outcome.output
+        log = any_project.flask("db", "log", DATABASE_URL=url).output
+
+    line = r"^2\d{3}-\d\d-\d\d \d\d:\d\d:\d\d UTC  (\w+) (\w+)  (\w+)  \d+\.\d{3} s  \S+@.+$"
+    assert re.findall(line, log, re.MULTILINE) == [
+        ("stamp", "0001", "done"),
+        ("stamp", "0002", "done"),
+        ("downgrade", "0002", "done"),
+        ("upgrade", "0002", "done"),
+        ("upgrade", "0002", "failed"),
+        ("upgrade", "0001", "done"),
+    ]
+    assert re.search(r"    Revision 0002 \(0002_test.py, line \d+\) failed: .*nowhere", log)
+
+
+@pytest.mark.parametrize("dbms", ["sqlite"])
+def test_no_log_where_no_migration_has_run(any_project: Project, server: None) -> None:
+    url = url_of(any_project, server, "no_log")
+    log = any_project.flask("db", "log", DATABASE_URL=url)
+    assert (log.status, log.output) == (0, "")
+
+
+def test_an_edited_revision_is_refused(any_project: Project, url: str) -> None:
+    body = 'op.execute("UPDATE roles SET description = name")'
+    with revisions(any_project, {"0002": body}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+        # What it does is the same.
+        edit(any_project, body, f"\n    # a comment\n    ({body})  # another")
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+
+        edit(any_project, "= name", "= ''")
+        refused = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        prepared = any_project.flask("db", "prepare", DATABASE_URL=url)
+        checked = any_project.flask("db", "check", DATABASE_URL=url)
+        allowed = any_project.flask("db", "upgrade", "--allow-edited", DATABASE_URL=url)
+        after = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        log = any_project.flask("db", "log", DATABASE_URL=url)
+
+    assert refused.status == prepared.status == 1
+    for outcome in (refused, prepared, checked, allowed):
+        assert "evision 0002 was edited after it was run here, 2" in outcome.output
+        assert "Traceback" not in outcome.output
+    assert "Nothing was changed." in refused.output
+    assert checked.status == allowed.status == after.status == 0
+    assert "edited" not in after.output
+    assert log.output.splitlines()[0].split("  ")[1:3] == ["edited 0002", "done"]
+
+
+def test_a_deleted_revision_is_refused(any_project: Project, url: str) -> None:
+    with revisions(any_project, {"0002": "pass", "0003": "pass"}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+        path = revision_file(any_project)
+        path.unlink()
+        third = path.with_name("0003_test.py")
+        third.write_text(third.read_text(encoding="utf-8").replace('"0002"', '"0001"'))
+        refused = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        with serve(any_project, variables={"DATABASE_URL": url}) as service:
+            ready = json.loads(service.get("/readyz").text)
+        allowed = any_project.flask("db", "upgrade", "--allow-edited", DATABASE_URL=url)
+        after = any_project.flask("db", "upgrade", DATABASE_URL=url)
+
+    for name, what in (("0002", "deleted"), ("0003", "edited")):
+        told = f"revision {name} was {what} after it was run here"
+        assert told in refused.output
+        assert any(told in warning for warning in ready["warnings"])
+    assert refused.status == 1
+    assert ready["status"] == "ready"
+    assert allowed.status == after.status == 0
+
+
+def test_what_is_kept_never_shows_up_in_autogenerate(any_project: Project, url: str) -> None:
+    before = sorted(any_project.path.glob("migrations/versions/*.py"))
+    for command in (["check"], ["migrate", "-m", "nothing"]):
+        outcome = any_project.flask("db", *command, DATABASE_URL=url)
+        assert outcome.status == 0, outcome.output
+        assert "schema_" not in outcome.output
+    assert sorted(any_project.path.glob("migrations/versions/*.py")) == before
+
+
+@pytest.mark.parametrize("dbms", ["mariadb"])
+def test_a_revision_edited_half_way(any_project: Project, url: str) -> None:
+    with revisions(any_project, {"0002": TWO}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
+        edit(any_project, '"half", sa.Column', '"quarter", sa.Column')
+        lost = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        other = any_project.flask("db", "downgrade", DATABASE_URL=url)
+        edit(any_project, '"quarter", sa.Column', '"half", sa.Column')
+        edit(any_project, "nowhere VALUES (1)", "half VALUES (2)")
+        upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
+
+    assert lost.status == other.status == 1
+    assert "The upgrade of revision 0002 was stopped half-way, and now comes to" in lost.output
+    assert "CREATE TABLE quarter" in lost.output
+    assert "CREATE TABLE half" in lost.output
+    assert "It was edited since." in lost.output
+    assert "flask db stamp --purge" in lost.output
+    assert "The upgrade of revision 0002 was stopped half-way." in other.output
+    assert upgraded.status == 0, upgraded.output
+    assert any_project.query("SELECT id FROM half", DATABASE_URL=url) == "[(1,), (2,)]"
+
+
+@pytest.mark.parametrize("dbms", ["mariadb"])
+def test_a_revision_undone_by_hand(any_project: Project, server: Server, url: str) -> None:
+    with revisions(any_project, {"0002": TWO}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
+        server.execute("DROP TABLE half", database=url.rpartition("/")[2])
+        stamped = any_project.flask("db", "stamp", "--purge", "0001", DATABASE_URL=url)
+        edit(any_project, "nowhere VALUES (1)", "half VALUES (2)")
+        upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
+
+    assert stamped.status == 0, stamped.output
+    assert upgraded.status == 0, upgraded.output
+    assert any_project.query("SELECT id FROM half", DATABASE_URL=url) == "[(1,), (2,)]"
+
+
+@pytest.mark.parametrize("dbms", ["mariadb"])
+def test_what_cannot_be_known_stops(any_project: Project, server: Server, url: str) -> None:
+    database = url.rpartition("/")[2]
+    body = """
+    op.execute("DELETE FROM roles")
+    op.execute("TRUNCATE TABLE users")
+    op.execute("INSERT INTO nowhere VALUES (1)")
+"""
+    with revisions(any_project, {"0002": body}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
+        # As if killed before it was known that the TRUNCATE had run: too short a time to hit.
+        unsure = "UPDATE schema_journal SET `before` = '{}' WHERE statement LIKE 'TRUNCATE%'"
+        server.execute(unsure, database=database)
+        outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
+
+    assert outcome.status == 1
+    assert "it cannot be known whether its last statement has run" in outcome.output
+    assert "TRUNCATE TABLE users" in outcome.output
+    assert "DELETE FROM roles" in outcome.output
+    assert "Nothing was run now." in outcome.output
+
+
+@pytest.mark.parametrize("dbms", ["postgresql"])
+def test_a_concurrent_index_that_failed_is_made_anew(
+    any_project: Project, server: Server, url: str
+) -> None:
+    body = """
+    op.execute("INSERT INTO roles (name, description) VALUES ('a', 'same'), ('b', 'same')")
+    with op.get_context().autocommit_block():
+        op.create_index("ix_once", "roles", ["description"], unique=True,
+                        postgresql_concurrently=True, if_not_exists=True)
+"""
+    with revisions(any_project, {"0002": body}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
+        mend = "UPDATE roles SET description = name"
+        server.execute(mend, database=url.rpartition("/")[2])
+        outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
+
+    assert outcome.status == 0, outcome.output
+    query = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_once'::regclass"
+    assert any_project.query(query, DATABASE_URL=url) == "[(True,)]"
+    count = any_project.query("SELECT count(*) FROM roles", DATABASE_URL=url)
+    assert count == "[(2,)]"
+
+
+def test_a_traceback_only_when_verbose(any_project: Project, url: str) -> None:
+    with revisions(any_project, {"0002": 'raise KeyError("phone")'}):
+        plain = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        verbose = any_project.flask("db", "upgrade", "--verbose", DATABASE_URL=url)
+
+    assert plain.status == verbose.status == 1
+    assert "Error: Revision 0002 (0002_test.py, line 14) failed: KeyError: 'phone'." in plain.output
+    assert "Traceback" not in plain.output
+    assert "Traceback" in verbose.output
+    assert 'raise KeyError("phone")' in verbose.output

@@ -1,0 +1,192 @@
+"""The record: which revision was run when, how long, by whom; and whether its file has changed.
+
+Promise: `schema_history` tells what happened to the database, failures too. A revision that was
+edited or deleted after it was run here is not passed over in silence: what other databases get is
+not what this one has.
+"""
+
+import ast
+import hashlib
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, insert, inspect, select
+
+from schema_guard.errors import GuardError
+from schema_guard.journal import Step
+from schema_guard.lock import whoami
+from schema_guard.revisions import current_heads
+from schema_guard.tables import history
+
+DOCUMENTED = (ast.Module, ast.FunctionDef, ast.ClassDef)
+ALLOW_EDITED = "allow-edited"
+
+
+@dataclass
+class Run:
+    """A revision that is being run."""
+
+    step: Step
+    file_digest: str | None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
+    started: float = field(default_factory=time.monotonic)
+
+    def record(self, connection: Connection, outcome: str, note: str | None = None) -> None:
+        """Record it, within the transaction at hand."""
+        connection.execute(
+            insert(history),
+            {
+                "revision": self.step.revision,
+                "direction": self.step.direction,
+                "started_at": self.started_at,
+                "seconds": round(time.monotonic() - self.started, 3),
+                "by_whom": whoami()[:255],
+                "outcome": outcome,
+                "checksum": self.step.checksum,
+                "file_digest": self.file_digest,
+                "note": note,
+            },
+        )
+
+
+def begin(step: Any) -> Run:
+    """Return the record of one of Alembic's steps, which begins."""
+    script: Script | None = getattr(step, "revision", None)
+    if script is None:
+        return Run(Step(", ".join(step.to_) or "base", "stamp", None), None)
+    source = Path(script.path).read_bytes()
+    direction = "upgrade" if step.is_upgrade else "downgrade"
+    return Run(Step(script.revision, direction, checksum(source)), _digest(source))
+
+
+def report_changes(
+    connection: Connection, scripts: ScriptDirectory, *, allowed: bool | None
+) -> None:
+    """Say which revisions were edited or deleted after they were run on this database.
+
+    Args:
+        connection: to the database.
+        scripts: the revisions of the code.
+        allowed: None to warn; False to refuse; True to take what there is now for what was run.
+
+    Raises:
+        GuardError: there are such revisions, and they were not allowed.
+    """
+    found = changes(connection, scripts)
+    connection.rollback()
+    for change in found:
+        if allowed is None:
+            click.echo(f"Warning: {change}.", err=True)
+        elif allowed:
+            click.echo(f"Allowed: {change}.", err=True)
+            Run(change.step, change.file_digest).record(connection, "done")
+    if found and allowed is False:
+        lines = "".join(f"\n  {change}" for change in found)
+        raise GuardError(
+            "What this database was made with is not what the code has now, so another database"
+            f" would become a different one:{lines}\n"
+            "Nothing was changed. Put the files back as they were, and make what they should do a"
+            " new revision; or, if the schema is the same, `flask db upgrade --allow-edited`, which"
+            " records them as they are now."
+        )
+    connection.commit()
+
+
+def rows(connection: Connection) -> list[Any]:
+    """Return the record, the newest first; nothing where no migration has run."""
+    if not inspect(connection).has_table(history.name):
+        return []
+    return list(connection.execute(select(history).order_by(history.c.id.desc())))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A revision that is not what was run."""
+
+    step: Step
+    file_digest: str | None
+    when: datetime
+
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        what = f"revision {self.step.revision} was {self.step.direction} after it was run here"
+        return f"{what}, {self.when:%Y-%m-%d %H:%M} UTC"
+
+
+def changes(connection: Connection, scripts: ScriptDirectory) -> list[Change]:
+    """Return the revisions that were edited or deleted after they were run on this database."""
+    if not inspect(connection).has_table(history.name):
+        return []
+    columns = history.c
+    query = (
+        select(
+            columns.revision,
+            columns.direction,
+            columns.checksum,
+            columns.file_digest,
+            columns.started_at,
+        )
+        .where(columns.outcome == "done")
+        .order_by(columns.id)
+    )
+    applied: dict[str, Any] = {}
+    for row in connection.execute(query):
+        if row.direction == "stamp":  # a person has said what there is
+            applied.clear()
+        elif row.direction in {"downgrade", "deleted"}:
+            applied.pop(row.revision, None)
+        else:
+            applied[row.revision] = row
+    found, current = [], current_heads(connection)
+    for revision, row in applied.items():
+        path = _path(scripts, revision)
+        if path is None and revision in current:  # Alembic cannot go on, and says so
+            continue
+        if path is None:
+            found.append(Change(Step(revision, "deleted", None), None, row.started_at))
+            continue
+        source = path.read_bytes()
+        digest = _digest(source)
+        if digest != row.file_digest and checksum(source) != row.checksum:
+            step = Step(revision, "edited", checksum(source))
+            found.append(Change(step, digest, row.started_at))
+    return found
+
+
+def _path(scripts: ScriptDirectory, revision: str) -> Path | None:
+    try:
+        script = scripts.get_revision(revision)
+    except CommandError:
+        return None
+    return Path(script.path) if script.revision == revision else None  # not just one like it
+
+
+def checksum(source: bytes) -> str:
+    """Return a checksum of what a Python file does.
+
+    Comments, formatting, docstrings and the version of Python do not change it.
+    """
+    return _digest(repr(_meaning(ast.parse(source))).encode())
+
+
+def _meaning(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_meaning(part) for part in node]
+    if not isinstance(node, ast.AST):
+        return (type(node).__name__, node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+        fields["body"] = node.body[1:]
+    # Which empty fields there are depends on the version of Python.
+    full = {name: value for name, value in fields.items() if value not in (None, [])}
+    return [type(node).__name__, *((name, _meaning(value)) for name, value in full.items())]
+
+
+def _digest(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()

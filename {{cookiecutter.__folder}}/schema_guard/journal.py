@@ -1,0 +1,389 @@
+"""Going on with a revision that was stopped half-way.
+
+Promise: a revision of which a part can no longer be undone, since MySQL and MariaDB commit with
+every statement that changes the schema, and PostgreSQL's `autocommit_block()` with every one, is
+completed by running the command again, whether it failed or was killed: what has run is not run
+twice, what has not is. Where that cannot be known, nothing is run, and it is said what there is.
+
+How: rows of `schema_journal` are committed together with what they tell of.
+
+- What runs in a transaction is noted in the same transaction, just before it is committed.
+- A statement that commits by itself is noted before it runs, with how the schema looks. If no
+  statement follows in the journal, the schema decides whether it has run; see fingerprint.py.
+- Within `autocommit_block()` an INSERT, UPDATE or DELETE gets a transaction of its own, with its
+  note.
+
+The next run calls the same `upgrade()`. A statement that the journal knows is not sent to the
+server: the revision gets the number of rows and the id that it got before. What only reads is run.
+"""
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, event, insert, select
+
+from schema_guard import fingerprint
+from schema_guard.errors import GuardError, shorten
+from schema_guard.server import backend
+from schema_guard.tables import journal
+
+# What reads, or sets something for its session, and so is run every time.
+PASSED = re.compile(
+    r"\s*(DESCRIBE|EXPLAIN|PRAGMA|ROLLBACK|SAVEPOINT|RELEASE|SELECT|SET|SHOW|USE"
+    r"|WITH(?!.*\b(INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# What ends a transaction in words.
+COMMITS = re.compile(r"\s*(BEGIN|COMMIT|END|LOCK|START|UNLOCK)\b", re.IGNORECASE)
+CHANGES_ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|REPLACE|WITH)\b", re.IGNORECASE)
+TEMPORARY = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?(TEMP|TEMPORARY)\b", re.IGNORECASE)
+# Values that are new with every run of a revision.
+NEW_EACH_TIME = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+NOTHING = "Nothing of this revision was kept."
+
+
+@dataclass(frozen=True)
+class Step:
+    """A revision that is run up or down."""
+
+    revision: str
+    direction: str
+    checksum: str | None
+
+
+@dataclass(slots=True)
+class Entry:
+    """A statement, and what it answered.
+
+    Attributes:
+        before: how the schema looked, where it decides whether the statement has run.
+        affected: the number of rows; -1 if the driver does not tell.
+        last_id: of an INSERT, MySQL and MariaDB.
+    """
+
+    statement: str
+    digest: str
+    before: str | None = None
+    affected: int = -1
+    last_id: int | None = None
+
+
+class Journal:
+    """The statements of the running revision that no rollback can undo."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Keep a journal of what runs on a connection."""
+        self.connection = connection
+        self.commits_ddl = backend(connection.dialect) == "mysql"
+        self.step: Step | None = None
+        self.earlier: list[Entry] = []  # what an earlier run did and this one has not come to
+        self.edited = False
+        self.pending: list[Entry] = []  # what the transaction at hand did
+        self.savepoints: dict[str, int] = {}
+        self.written = 0
+        self.paused = False
+
+    def begin(self, step: Step, *, first: bool) -> None:
+        """Begin with a revision, or go on with it; outside a transaction.
+
+        Args:
+            step: the revision.
+            first: whether it is the first of this run; the next ones cannot be half-way.
+        """
+        self.pending, self.written, self.step = [], 0, None
+        if first:
+            self.earlier = self.read(step)
+            self.written = len(self.earlier)
+            self._take_back()
+        self.step = step
+
+    def _take_back(self) -> None:
+        """Forget a statement that has not run, with the invalid index that it left."""
+        undone = journal.c.number >= self.written
+        for statement in self.connection.scalars(select(journal.c.statement).where(undone)):
+            index = fingerprint.half_made(self.connection, statement)
+            if index and statement.upper().startswith("CREATE"):
+                self.connection.exec_driver_sql(f'DROP INDEX "{index}"')
+        self.connection.execute(journal.delete().where(undone))
+        self.connection.commit()
+
+    def read(self, step: Step) -> list[Entry]:
+        """Return what there is of a revision, and has not been completed.
+
+        Raises:
+            GuardError: another revision is half-way, or it cannot be known.
+        """
+        rows = self.connection.execute(select(journal).order_by(journal.c.number)).all()
+        if not rows:
+            return []
+        entries = [Entry(r.statement, r.digest, r.before, r.affected, r.last_id) for r in rows]
+        half = Step(rows[0].revision, rows[0].direction, rows[0].checksum)
+        if (half.revision, half.direction) != (step.revision, step.direction):
+            raise GuardError(
+                f"The {half.direction} of revision {half.revision} was stopped half-way."
+                f" {tell(entries)}\nRun `flask db {half.direction}` to complete it; or"
+                " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
+                " that the database is then at."
+            )
+        self.edited = half.checksum != step.checksum
+        last = entries[-1]
+        if last.before is not None:
+            has_run = fingerprint.has_run(self.connection, last.statement, last.before)
+            if has_run is None:
+                raise GuardError(
+                    f"The {step.direction} of revision {step.revision} was stopped half-way, and"
+                    f" it cannot be known whether its last statement has run:\n"
+                    f"            {last.statement}\n{tell(entries[:-1])}\n{by_hand(step)}"
+                )
+            if not has_run:
+                entries.pop()
+        return entries
+
+    @contextmanager
+    def watch(self) -> Iterator["Journal"]:
+        """Keep the journal of what runs meanwhile."""
+        engine = self.connection.engine
+        listeners: list[tuple[Any, str, Callable[..., Any]]] = [
+            (engine, "do_execute", self._execute),
+            (engine, "do_executemany", self._executemany),
+            (engine, "do_execute_no_params", self._execute_no_params),
+            (self.connection, "commit", self._commit),
+            (self.connection, "rollback", self._rollback),
+            (self.connection, "savepoint", self._savepoint),
+            (self.connection, "rollback_savepoint", self._rollback_savepoint),
+        ]
+        for target, name, listener in listeners:
+            event.listen(target, name, listener)
+        try:
+            yield self
+        finally:
+            for target, name, listener in listeners:
+                event.remove(target, name, listener)
+
+    def complete(self) -> None:
+        """Forget a revision that is complete, within its last transaction."""
+        if self.earlier:
+            raise self._lost(f"does not come to `{self.earlier[0].statement}`")
+        if self.written:
+            self._run(journal.delete())
+        self.step = None
+
+    def stop(self) -> Step | None:
+        """Note nothing more; return the revision that was running."""
+        step, self.step, self.earlier = self.step, None, []
+        return step
+
+    def forget(self) -> None:
+        """Forget what there is: a person has decided, by `flask db stamp`."""
+        self.step, self.earlier = None, []
+        self._run(journal.delete())
+
+    def kept(self, entries: list[Entry]) -> str:
+        """Return what there is of a revision, for people."""
+        lines = [f"            {entry.statement}" for entry in entries]
+        return "\n".join(["Of it these were kept:", *lines]) if lines else "Nothing of it was kept."
+
+    def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        send = context.dialect.do_execute
+        return self._through(
+            partial(send, cursor, statement, parameters, context),
+            *(cursor, statement, parameters, context),
+        )
+
+    def _executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        send = context.dialect.do_executemany
+        return self._through(
+            partial(send, cursor, statement, parameters, context),
+            *(cursor, statement, parameters, context),
+        )
+
+    def _execute_no_params(self, cursor: Any, statement: str, context: Any) -> bool:
+        send = context.dialect.do_execute_no_params
+        return self._through(
+            partial(send, cursor, statement, context), cursor, statement, None, context
+        )
+
+    def _through(
+        self, run: Callable[[], Any], cursor: Any, statement: str, parameters: Any, context: Any
+    ) -> bool:
+        """Run a statement or not, and note it; return whether that was done here."""
+        if (
+            self.step is None
+            or self.paused
+            or context.root_connection is not self.connection
+            or PASSED.match(statement)
+        ):
+            return False
+        if COMMITS.match(statement):
+            self._write()
+            return False
+        entry = Entry(sys.intern(shorten(statement)), digest(statement, parameters))
+        if self.earlier:
+            self._skip(entry, cursor, context)
+            return True
+        options = context.root_connection.get_execution_options()
+        alone = options.get("isolation_level") == "AUTOCOMMIT"
+        if CHANGES_ROWS.match(statement):
+            if not alone:
+                run()
+                self._note_answer(entry, cursor)
+                self.pending.append(entry)
+            else:
+                self._in_transaction(run, entry, cursor)
+        elif alone or (self.commits_ddl and not TEMPORARY.match(statement)):
+            self._run_noted(run, entry, statement)
+        else:
+            run()
+            self.pending.append(entry)
+        return True
+
+    def _run_noted(self, run: Callable[[], Any], entry: Entry, statement: str) -> None:
+        """Run a statement that commits by itself, and what came before it."""
+        with self._pause():
+            entry.before = fingerprint.look(self.connection, statement)
+        self.pending.append(entry)
+        self._write()
+        run()
+        if entry.before == "{}":  # nobody could tell later
+            number = self.written - 1
+            self._run(journal.update().where(journal.c.number == number).values(before=None))
+            with self._pause():
+                self.connection.exec_driver_sql("COMMIT")
+
+    def _in_transaction(self, run: Callable[[], Any], entry: Entry, cursor: Any) -> None:
+        cursor.execute("BEGIN")
+        try:
+            run()
+            self._note_answer(entry, cursor)
+            self.pending.append(entry)
+            self._write()
+        except BaseException:
+            self._end("ROLLBACK")
+            raise
+        self._end("COMMIT")
+
+    def _end(self, word: str) -> None:
+        cursor = self.connection.connection.cursor()
+        cursor.execute(word)
+        cursor.close()
+
+    def _commit(self, _connection: Connection) -> None:
+        if self.step is not None and not self.paused:
+            self._write()
+
+    def _rollback(self, _connection: Connection) -> None:
+        self.pending.clear()
+
+    def _savepoint(self, _connection: Connection, name: str) -> None:
+        self.savepoints[name] = len(self.pending)
+
+    def _rollback_savepoint(self, _connection: Connection, name: str, _context: None) -> None:
+        del self.pending[self.savepoints[name] :]
+
+    def _write(self) -> None:
+        step, first = self.step, self.written
+        if step is None or not self.pending:
+            return
+        rows = [
+            {
+                "number": first + i,
+                "revision": step.revision,
+                "direction": step.direction,
+                "checksum": step.checksum,
+                "statement": entry.statement,
+                "digest": entry.digest,
+                "before": entry.before,
+                "affected": entry.affected,
+                "last_id": entry.last_id,
+            }
+            for i, entry in enumerate(self.pending)
+        ]
+        self._run(insert(journal), rows)
+        self.written += len(rows)
+        self.pending = []
+
+    def _skip(self, entry: Entry, cursor: Any, context: Any) -> None:
+        """Answer a statement that has run as it was answered then."""
+        # One that looks for itself what there is leaves out what has run.
+        come = self.earlier[:1] if self.edited else self.earlier
+        place = next((i for i, done in enumerate(come) if done.digest == entry.digest), None)
+        if place is None:
+            raise self._lost(f"now comes to `{entry.statement}` there")
+        done = self.earlier[place]
+        returning = getattr(context.compiled, "effective_returning", ())
+        if returning or TEMPORARY.match(entry.statement):
+            raise self._lost(f"needs what `{done.statement}` gave")
+        del self.earlier[: place + 1]
+        context._rowcount = done.affected  # noqa: SLF001 - some drivers' cursors have it read-only
+        if done.last_id is not None:
+            cursor.lastrowid = done.last_id
+
+    def _lost(self, what: str) -> GuardError:
+        step = self.stop()
+        assert step is not None  # noqa: S101 - for the type checker
+        edited = " It was edited since." if self.edited else ""
+        self.connection.rollback()
+        entries = self.read(step)
+        return GuardError(
+            f"The {step.direction} of revision {step.revision} was stopped half-way, and {what}."
+            f"{edited} {tell(entries)}\n{by_hand(step)}"
+        )
+
+    def _note_answer(self, entry: Entry, cursor: Any) -> None:
+        entry.affected = cursor.rowcount
+        if self.commits_ddl:
+            entry.last_id = cursor.lastrowid
+
+    def _run(self, statement: Any, rows: Any = None) -> None:
+        with self._pause():
+            self.connection.execute(statement, rows)
+
+    @contextmanager
+    def _pause(self) -> Iterator[None]:
+        before, self.paused = self.paused, True
+        try:
+            yield
+        finally:
+            self.paused = before
+
+
+def tell(entries: list[Entry]) -> str:
+    """Return what there is of a revision, for people."""
+    lines = [f"            {entry.statement}" for entry in entries]
+    return "\n".join(["Of this revision these were kept:", *lines]) if lines else NOTHING
+
+
+def by_hand(step: Step) -> str:
+    """Return what a person can do where the journal does not help."""
+    return (
+        "Nothing was run now. Either undo by hand what was kept and run `flask db stamp --purge`"
+        f" with the revision before, or complete {step.revision} by hand and stamp the one after;"
+        " then run the command again."
+    )
+
+
+def digest(statement: str, parameters: Any) -> str:
+    """Return what tells a statement from others: its words and values."""
+    return hashlib.sha256(f"{statement}\n{_lasting(parameters)!r}".encode()).hexdigest()
+
+
+def _lasting(value: Any) -> Any:
+    """Return values without those that are new with every run, such as the time."""
+    if isinstance(value, dict):
+        return {name: _lasting(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lasting(part) for part in value]
+    if isinstance(value, datetime | date | time):
+        return type(value).__name__
+    if isinstance(value, str) or hasattr(value, "hex"):
+        return NEW_EACH_TIME.sub("UUID", str(value))
+    return value
