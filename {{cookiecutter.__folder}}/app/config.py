@@ -23,6 +23,8 @@ SECRET_KEY_LENGTH = 32
 
 # Seconds. What is still running then nobody waits for any more.
 DEFAULT_STATEMENT_TIMEOUT = "30"
+# How many backups of a SQLite database are kept, of those taken before it was migrated.
+DEFAULT_MIGRATION_BACKUPS = "5"
 # Seconds. How long a statement of a migration waits for a table that somebody else uses.
 DEFAULT_MIGRATION_LOCK_TIMEOUT = "5"
 # Seconds. How long a migration waits for another one of the same database.
@@ -60,6 +62,7 @@ def settings(*, strict: bool) -> dict[str, Any]:
         "SERVICE_DESCRIPTION": PYPROJECT["project"]["description"],
         "SECRET_KEY": secret_key(os.environ.get("SECRET_KEY", ""), strict=strict),
         "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL", ""), strict=strict),
+        "MIGRATION_BACKUPS": number("MIGRATION_BACKUPS", DEFAULT_MIGRATION_BACKUPS),
         "MIGRATION_LOCK_TIMEOUT": seconds("MIGRATION_LOCK_TIMEOUT", DEFAULT_MIGRATION_LOCK_TIMEOUT),
         "MIGRATION_WAIT": seconds("MIGRATION_WAIT", DEFAULT_MIGRATION_WAIT),
         "STATEMENT_TIMEOUT": seconds("STATEMENT_TIMEOUT", DEFAULT_STATEMENT_TIMEOUT),
@@ -130,6 +133,14 @@ def seconds(name: str, default: str) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise ConfigError(f"{name} is {value!r}; it takes seconds, as in 30 or 0.5; 0 is no limit.")
     return number
+
+
+def number(name: str, default: str) -> int:
+    """Return the whole number that a variable of the environment holds."""
+    value = os.environ.get(name) or default
+    if not (value.isascii() and value.isdigit()):
+        raise ConfigError(f"{name} is {value!r}; it takes a whole number, as in 5; 0 is none.")
+    return int(value)
 
 
 def malformed(reason: str = "it does not read as a URL") -> ConfigError:

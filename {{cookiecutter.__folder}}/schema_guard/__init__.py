@@ -11,20 +11,20 @@ from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 
-from schema_guard.commands import EXTENDED, create, drop, extended, log, prepare
+from schema_guard.commands import EXTENDED, OWN, extended
 
 __all__ = ["SchemaGuard"]
 
 
 class SchemaGuard(Migrate):
-    """Flask-Migrate, with the commands `flask db create`, `drop`, `prepare` and `log`."""
+    """Flask-Migrate, with the commands of schema_guard/commands.py."""
 
     def init_app(self, app: Flask, db: SQLAlchemy | None = None, *args: Any, **kwargs: Any) -> None:
         """Bind to an application; takes what `Migrate.init_app` takes."""
         super().init_app(app, db, *args, **kwargs)
         name = app.extensions["migrate"].migrate.command
         group: Any = app.cli.commands[name]
-        for command in (create, drop, log, prepare):
+        for command in OWN:
             group.add_command(command)
         for command in EXTENDED:
             group.add_command(extended(command))

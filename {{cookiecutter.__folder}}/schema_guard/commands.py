@@ -12,9 +12,12 @@ import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate.cli import check, downgrade, migrate, stamp, upgrade
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from schema_guard import history
+from schema_guard.backup import BACKUP, backup_first, contents
+from schema_guard.backup import backup as write_backup
+from schema_guard.backup import restore as restore_backup
 from schema_guard.connection import migration_connection
 from schema_guard.database import (
     check_ownership,
@@ -23,13 +26,16 @@ from schema_guard.database import (
     settle,
 )
 from schema_guard.errors import GuardError
+from schema_guard.journal import Step
 from schema_guard.revisions import current_heads, script_directory
 from schema_guard.server import product
+from schema_guard.tables import make_tables
 
 # Options of `flask db upgrade` that env.py gets as `-x` arguments, which Python can give too:
 # `flask_migrate.upgrade(x_arg=["allow-edited"])`.
 UPGRADE_ARGUMENTS = {
     history.ALLOW_EDITED: "Run though revisions were edited or deleted after they were run here.",
+    BACKUP: "Back up the database first, a server's too.",
 }
 
 
@@ -57,13 +63,10 @@ def drop() -> None:
             f"`flask db drop` would delete {url.render_as_string()}, and works in debug only."
             " Nothing was changed. If it can be thrown away: `flask --debug db drop`."
         )
-    name = Path(url.database or "").name if url.get_backend_name() == "sqlite" else url.database
-    click.echo(f"This deletes {url.render_as_string()} with all that it holds.")
-    if click.prompt("Type the name of the database", default="", show_default=False) != name:
-        raise GuardError(f"That is not its name, {name}. Nothing was changed.")
+    _confirm(url, "This deletes {} with all that it holds.")
     engine.dispose()
     state = "dropped" if drop_database(url) else "there was none"
-    click.echo(f"Database {name}: {state}.")
+    click.echo(f"Database {_name(url)}: {state}.")
 
 
 @click.command()
@@ -115,6 +118,44 @@ def log() -> None:
                 click.echo(textwrap.indent(row.note, "    "))
 
 
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@with_appcontext
+def backup(file: Path | None) -> None:
+    """Write a copy of the database to FILE, by default to the folder of its backups."""
+    with migration_connection(_engine(), locked=False) as connection:
+        path = write_backup(connection, file)
+        click.echo(f"{path}: {contents(connection, path)}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_appcontext
+def restore(file: Path, *, yes: bool) -> None:
+    """Replace the database by what `flask db backup` wrote to FILE; asks for its name first."""
+    engine = _engine()
+    with migration_connection(engine, locked=False) as connection:
+        found = contents(connection, file)
+    click.echo(f"{file}: {found}")
+    if not yes:
+        _confirm(engine.url, "This replaces all that {} holds.")
+    with migration_connection(engine, locked=True) as connection:
+        run = history.Run(Step(found.revision, "restore", None), None)
+        kept = backup_first(connection, asked=True)
+        if kept:
+            click.echo(f"What the database held is in {kept}")
+        restore_backup(connection, file)
+        make_tables(connection)
+        record = history.Record(connection)
+        record.add(run.end("done", str(file)))
+        connection.commit()
+    click.echo(f"Restored: {found}")
+
+
+OWN: tuple[click.Command, ...] = (backup, create, drop, log, prepare, restore)
+
+
 def extended(command: click.Command) -> click.Command:
     """Return a command of Flask-Migrate with the options that schema_guard adds.
 
@@ -144,6 +185,19 @@ def extended(command: click.Command) -> click.Command:
     copied = copy(command)
     copied.callback, copied.params = callback, [*command.params, *own]
     return copied
+
+
+def _confirm(url: URL, what: str) -> None:
+    """Have the name of the database typed."""
+    click.echo(what.format(url.render_as_string()))
+    name = _name(url)
+    if click.prompt("Type the name of the database", default="", show_default=False) != name:
+        raise GuardError(f"That is not its name, {name}. Nothing was changed.")
+
+
+def _name(url: URL) -> str:
+    database = url.database or ""
+    return Path(database).name if url.get_backend_name() == "sqlite" else database
 
 
 def _engine() -> Engine:

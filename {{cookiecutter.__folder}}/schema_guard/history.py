@@ -5,8 +5,8 @@ edited or deleted after it was run here is not passed over in silence: what othe
 not what this one has.
 """
 
-import ast
 import hashlib
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,13 +18,14 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, insert, inspect, select
 
+from schema_guard.checksum import checksum
 from schema_guard.errors import GuardError
 from schema_guard.journal import Step
 from schema_guard.lock import whoami
 from schema_guard.revisions import current_heads
 from schema_guard.tables import history
 
-DOCUMENTED = (ast.Module, ast.FunctionDef, ast.ClassDef)
+GATHERED = 0.1
 ALLOW_EDITED = "allow-edited"
 
 
@@ -37,22 +38,46 @@ class Run:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     started: float = field(default_factory=time.monotonic)
 
-    def record(self, connection: Connection, outcome: str, note: str | None = None) -> None:
-        """Record it, within the transaction at hand."""
-        connection.execute(
-            insert(history),
-            {
-                "revision": self.step.revision,
-                "direction": self.step.direction,
-                "started_at": self.started_at,
-                "seconds": round(time.monotonic() - self.started, 3),
-                "by_whom": whoami()[:255],
-                "outcome": outcome,
-                "checksum": self.step.checksum,
-                "file_digest": self.file_digest,
-                "note": note,
-            },
-        )
+    def end(self, outcome: str, note: str | None = None) -> dict[str, Any]:
+        """Return the row that records it."""
+        return {
+            "revision": self.step.revision,
+            "direction": self.step.direction,
+            "started_at": self.started_at,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "by_whom": whoami()[:255],
+            "outcome": outcome,
+            "checksum": self.step.checksum,
+            "file_digest": self.file_digest,
+            "note": note,
+        }
+
+
+class Record:
+    """The rows of `schema_history` that a command writes.
+
+    A revision is recorded in its own transaction. Only while many that are quick run one after
+    the other their rows are gathered: then a process that is killed may leave those of its last
+    `GATHERED` seconds unwritten.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Record on a connection."""
+        self.connection = connection
+        self.rows: list[dict[str, Any]] = []
+        self.written = -math.inf
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Record a row, within the transaction at hand, or soon."""
+        self.rows.append(row)
+        if time.monotonic() - self.written > GATHERED:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is gathered, within the transaction at hand."""
+        if self.rows:
+            self.connection.execute(insert(history), self.rows)
+        self.rows, self.written = [], time.monotonic()
 
 
 def begin(step: Any) -> Run:
@@ -85,7 +110,8 @@ def report_changes(
             click.echo(f"Warning: {change}.", err=True)
         elif allowed:
             click.echo(f"Allowed: {change}.", err=True)
-            Run(change.step, change.file_digest).record(connection, "done")
+            record = Record(connection)
+            record.add(Run(change.step, change.file_digest).end("done"))
     if found and allowed is False:
         lines = "".join(f"\n  {change}" for change in found)
         raise GuardError(
@@ -141,7 +167,7 @@ def changes(connection: Connection, scripts: ScriptDirectory) -> list[Change]:
             applied.clear()
         elif row.direction in {"downgrade", "deleted"}:
             applied.pop(row.revision, None)
-        else:
+        elif row.direction in {"upgrade", "edited"}:
             applied[row.revision] = row
     found, current = [], current_heads(connection)
     for revision, row in applied.items():
@@ -165,27 +191,6 @@ def _path(scripts: ScriptDirectory, revision: str) -> Path | None:
     except CommandError:
         return None
     return Path(script.path) if script.revision == revision else None  # not just one like it
-
-
-def checksum(source: bytes) -> str:
-    """Return a checksum of what a Python file does.
-
-    Comments, formatting, docstrings and the version of Python do not change it.
-    """
-    return _digest(repr(_meaning(ast.parse(source))).encode())
-
-
-def _meaning(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_meaning(part) for part in node]
-    if not isinstance(node, ast.AST):
-        return (type(node).__name__, node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
-        fields["body"] = node.body[1:]
-    # Which empty fields there are depends on the version of Python.
-    full = {name: value for name, value in fields.items() if value not in (None, [])}
-    return [type(node).__name__, *((name, _meaning(value)) for name, value in full.items())]
 
 
 def _digest(source: bytes) -> str:

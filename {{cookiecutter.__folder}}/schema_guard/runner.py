@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, inspect
@@ -22,10 +23,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from schema_guard import history
 from schema_guard.advice import explain, remedy
+from schema_guard.backup import BACKUP, backup_first
 from schema_guard.connection import changes_schema
 from schema_guard.errors import GuardError, cause, shorten
 from schema_guard.fingerprint import half_made, invalid_indexes
 from schema_guard.journal import Journal, tell
+from schema_guard.problems import connection_failed
 from schema_guard.tables import make_tables
 from schema_guard.waits import may_be_tried_again, pause
 
@@ -54,10 +57,12 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
                 context.run_migrations()
     except CommandError as error:
         raise explain(error, connection, context.script) from error
+    except SQLAlchemyError as error:  # not a revision's
+        raise connection_failed(connection.engine.url, error) from error
 
 
 def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
-    run = GuardedRun(connection, Journal(connection))
+    run = GuardedRun(connection, Journal(connection), history.Record(connection))
     with ExitStack() as stack:
         stack.enter_context(run.journal.watch())
         completed: list[Callable[..., None]] = [run.complete]
@@ -82,6 +87,7 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
                 run.journal.stop()
                 pause(connection, str(getattr(error, "statement", "")), attempt)
             else:
+                run.finish()
                 return
 
 
@@ -91,13 +97,17 @@ class GuardedRun:
 
     connection: Connection
     journal: Journal
+    record: history.Record
     current: history.Run | None = None
+    back_up: bool = False
 
     def follow(self, context: Any) -> None:
         """Have each of Alembic's steps told to `begin` before it is run."""
         migration_context = context.get_context()
         plan = migration_context._migrations_fn  # noqa: SLF001 - there is no event
-        allowed = history.ALLOW_EDITED in context.get_x_argument()
+        arguments = context.get_x_argument()
+        self.back_up = BACKUP in arguments
+        allowed = history.ALLOW_EDITED in arguments
         if plan.__name__ in {"upgrade", "downgrade"}:  # as Alembic calls what its commands do
             warn_only = plan.__name__ == "downgrade" and not allowed
             history.report_changes(
@@ -115,6 +125,11 @@ class GuardedRun:
         """Begin with one of Alembic's steps."""
         self.current = history.begin(step)
         if first:
+            self.connection.commit()  # Alembic has made its table
+            if self.current.step.direction != "stamp":
+                path = backup_first(self.connection, asked=self.back_up)
+                if path:
+                    click.echo(f"Backup: {path}", err=True)
             make_tables(self.connection)
         if self.current.step.direction != "stamp":
             self.journal.begin(self.current.step, first=first)
@@ -127,8 +142,13 @@ class GuardedRun:
             self.journal.forget()
         else:
             self.journal.complete()
-        self.current.record(self.connection, "done")
+        self.record.add(self.current.end("done"))
         self.current = None
+
+    def finish(self) -> None:
+        """Write what is left to record, and commit."""
+        self.record.write()
+        self.connection.commit()
 
     def record_failure(self, cause: str) -> None:
         """Record that it failed, if the database takes it."""
@@ -136,8 +156,8 @@ class GuardedRun:
         if self.current is not None:
             with suppress(SQLAlchemyError):
                 self.connection.rollback()
-                self.current.record(self.connection, "failed", cause)
-                self.connection.commit()
+                self.record.rows.append(self.current.end("failed", cause))
+                self.finish()
 
     def failure(self, error: Exception) -> GuardError:
         """Return the error for a revision that failed: which, where, why, what there is now."""

@@ -16,7 +16,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     inspect,
+    literal,
+    select,
+    table,
 )
 
 _metadata = MetaData()
@@ -57,17 +61,33 @@ OWN_TABLES = frozenset(_metadata.tables)
 
 def make_tables(connection: Connection) -> None:
     """Make the tables that are missing, and commit."""
-    for table in missing(connection):
-        table.create(connection)
+    for own in missing(connection):
+        own.create(connection)
     connection.commit()
 
 
 def missing(connection: Connection) -> list[Table]:
     """Return the tables that are not there yet."""
     inspector = inspect(connection)
-    return [table for table in (history, journal) if not inspector.has_table(table.name)]
+    return [own for own in (history, journal) if not inspector.has_table(own.name)]
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
     """Hide the tables from autogenerate; Alembic's `include_name`."""
     return not (kind == "table" and name in OWN_TABLES)
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """Return the number of rows of every table."""
+    query = select(func.count())
+    tables = [table(name) for name in inspect(connection).get_table_names()]
+    return {of.name: connection.scalar(query.select_from(of)) or 0 for of in tables}
+
+
+def holds_rows(connection: Connection) -> bool:
+    """Return whether there is anything to lose."""
+    names = set(inspect(connection).get_table_names()) - OWN_TABLES - {"alembic_version"}
+    queries = [select(literal(1)).select_from(table(name)).limit(1) for name in names]
+    found = any(connection.scalar(query) for query in queries)
+    connection.rollback()
+    return found

@@ -67,6 +67,16 @@ def test_the_statement_timeout_is_a_number_of_seconds(monkeypatch: pytest.Monkey
             settings(strict=False)
 
 
+def test_the_number_of_backups_is_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIGRATION_BACKUPS", "0")
+    assert settings(strict=False)["MIGRATION_BACKUPS"] == 0
+
+    for wrong in ("some", "-1", "1.5"):
+        monkeypatch.setenv("MIGRATION_BACKUPS", wrong)
+        with pytest.raises(ConfigError, match=f"MIGRATION_BACKUPS is '{wrong}'"):
+            settings(strict=False)
+
+
 def test_a_missing_driver_is_named() -> None:
     with pytest.raises(ConfigError, match=r"oracle.*not installed"):
         database_url("oracle+cx_oracle://host/name", strict=True)

@@ -1,0 +1,78 @@
+"""Parts of schema_guard by themselves; run by the Python of a project, see test_units.py."""
+
+import pytest
+
+from schema_guard.checksum import checksum
+from schema_guard.fingerprint import named
+
+SOURCE = '''
+"""What it is."""
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Do it."""
+    with op.batch_alter_table("users") as batch_op:
+        batch_op.add_column(sa.Column("x", sa.Integer(), server_default=f"{1 + 2}"))
+'''
+
+
+def test_a_checksum_is_the_same_with_every_python() -> None:
+    """The number is what 3.11 to 3.14 give: their trees differ."""
+    assert (
+        checksum(SOURCE.encode())
+        == "1a9558cc81ef169f1e4787442ee6f225605a012ae47d93781a450af556ae0fa5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"""What it is."""', '"""What else it is."""\n# A comment.'),
+        ('"""Do it."""', '"""Do it, gently."""'),
+        ('"users"', "\n        'users'\n    "),
+        ("\n", "\r\n"),
+        ('"users"', 'u"users"'),
+    ],
+)
+def test_a_checksum_ignores_how_a_file_is_written(before: str, after: str) -> None:
+    assert before in SOURCE
+    assert checksum(SOURCE.replace(before, after).encode()) == checksum(SOURCE.encode())
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("users", "user"), ("1 + 2", "2 + 1"), ('"0001"', "None"), ("Integer()", "Integer")],
+)
+def test_a_checksum_tells_what_a_file_does(before: str, after: str) -> None:
+    assert before in SOURCE
+    assert checksum(SOURCE.replace(before, after).encode()) != checksum(SOURCE.encode())
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        ("CREATE TABLE users (id INT)", ["TABLE users"]),
+        ("\n create table if not exists `us``ers` (id INT)", ["TABLE `us``ers`"]),
+        ("CREATE TABLE `a`.`b c` LIKE x", ["TABLE `a`.`b c`"]),
+        ("ALTER TABLE users ADD INDEX ix (name) COMMENT 'on it'", ["TABLE users"]),
+        ("CREATE UNIQUE INDEX ix_a USING BTREE ON users (a)", ["TABLE users"]),
+        ("DROP INDEX `on` ON users", ["TABLE users"]),
+        ("DROP TABLE IF EXISTS a, `b`, c CASCADE", ["TABLE a", "TABLE `b`", "TABLE c"]),
+        ("RENAME TABLE a TO b, c TO d", ["TABLE a", "TABLE b", "TABLE c", "TABLE d"]),
+        ("RENAME TABLE a TO x, b TO a, x TO b", []),
+        ("CREATE OR REPLACE ALGORITHM=MERGE VIEW v AS SELECT 1", ["TABLE v"]),
+        (
+            "CREATE DEFINER=`me`@`%` TRIGGER t BEFORE INSERT ON users FOR EACH ROW SET @x = 1",
+            ["TRIGGER t"],
+        ),
+        ("DROP PROCEDURE IF EXISTS p", ["PROCEDURE p"]),
+        ("ALTER DATABASE x COLLATE y", []),
+    ],
+)
+def test_what_a_statement_of_mysql_changes(statement: str, names: list[str]) -> None:
+    assert named(statement) == names
