@@ -6,7 +6,7 @@ from conftest import DATA, Project, revisions, url_of
 from servers import Server
 
 # Rounds beyond the kills before and after every statement.
-AT_RANDOM = 25
+AT_RANDOM = 15
 
 # What runs twice, or not at all, leaves other sums: nothing here may be run again unnoticed.
 REVISIONS = {

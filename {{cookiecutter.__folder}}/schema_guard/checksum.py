@@ -3,7 +3,6 @@
 import ast
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 DOCUMENTED = (ast.Module, ast.FunctionDef, ast.ClassDef)
 # How a string was written.
@@ -15,27 +14,35 @@ def checksum(source: bytes) -> str:
 
     Comments, formatting, docstrings and the version of Python do not change it.
     """
-    digest = hashlib.sha256()
-    _feed(ast.parse(source), digest.update)
-    return digest.hexdigest()
+    parts: list[str] = []
+    _tell(ast.parse(source), parts.append)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _feed(node: Any, feed: Callable[[bytes], None]) -> None:
-    """Tell a hash what a part of a program means."""
-    if isinstance(node, list):
-        for part in node:
-            _feed(part, feed)
-        return
-    if not isinstance(node, ast.AST):
-        feed(repr(node).encode())
-        return
-    feed(b"(%s" % type(node).__name__.encode())
-    documented = isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
+def _tell(node: ast.AST, tell: Callable[[str], None]) -> None:
+    """Tell what a part of a program means."""
+    tell(f"({type(node).__name__}")
     for name in node._fields:
         value = getattr(node, name, None)
         # Which empty fields there are depends on the version of Python.
         if value is None or value == [] or name in FORM:
             continue
-        feed(b" %s=" % name.encode())
-        _feed(value[1:] if documented and name == "body" else value, feed)
-    feed(b")")
+        tell(f" {name}=")
+        if isinstance(value, ast.AST):
+            _tell(value, tell)
+        elif isinstance(value, list):
+            documented = name == "body" and isinstance(node, DOCUMENTED) and is_text(value[0])
+            for part in value[1:] if documented else value:
+                _tell(part, tell) if isinstance(part, ast.AST) else tell(repr(part))
+        else:
+            tell(repr(value))
+    tell(")")
+
+
+def is_text(statement: ast.stmt) -> bool:
+    """Return whether a statement is just a text: a docstring, at the beginning."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
