@@ -382,7 +382,9 @@ def server(request: pytest.FixtureRequest, dbms: str) -> servers.Server | None:
 
 def url_of(project: Project, server: servers.Server | None, name: str) -> str:
     """Return the URL of a database of the tests, for a project."""
-    return server.url(name) if server else f"sqlite:///{project.path}/instance/{name}.db"
+    if server:
+        return server.url(name)
+    return f"sqlite:///{project.path}/instance/{servers.this_file()}{name}.db"
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,12 @@ SECONDS_TO_START = 60
 NOT_TESTED = "NOT TESTED."
 
 
+def this_file() -> str:
+    """Return which file's test is running, as the beginning of a name; empty outside pytest."""
+    file, _, test = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")
+    return Path(file).stem.removeprefix("test_") + "_" if test else ""
+
+
 @dataclass
 class Server:
     """A server that can be connected to.
@@ -63,8 +69,11 @@ class Server:
             return list(connection.exec_driver_sql(statement.replace("%", "%%")).scalars())
 
     def name(self, name: str) -> str:
-        """Return what a database or user of the tests is called on this server."""
-        return self.prefix + name
+        """Return what a database or user of the tests is called on this server.
+
+        Files of tests share a server, in an order that differs between runs, but no names.
+        """
+        return f"{self.prefix}{this_file()}{name}"
 
     def url(self, database: str, user: str | None = None, password: str | None = None) -> str:
         """Return a URL as somebody writes it into DATABASE_URL; the administrator's by default."""

@@ -117,7 +117,8 @@ def test_set_up_without_a_server_says_how_to_get_one(project: Project, database:
 def test_the_sql_it_shows_is_all_it_takes(project: Project, server: Server) -> None:
     shown = re.findall(r"^ +((?:CREATE|GRANT) .*);", project.output, re.MULTILINE)
     server.execute(*(line.replace("the one in DATABASE_URL", "s3cret") for line in shown))
-    url = server.url("shop", "shop", "s3cret")
+    made = server.admin.set(database="shop", username="shop", password="s3cret")
+    url = made.render_as_string(hide_password=False)
 
     outcome = prepare(project, url)
     assert outcome.status == 0, outcome.output
@@ -310,17 +311,17 @@ def test_drop_wants_the_name_typed_back_and_debug(project: Project, server: Serv
     def drop(*options: str, typed: str) -> Outcome:
         return project.flask(*options, "db", "drop", stdin=typed, DATABASE_URL=url)
 
-    assert "debug only" in refused(drop(typed="doomed\n"))
+    assert "debug only" in refused(drop(typed=f"{server.name('doomed')}\n"))
     assert "not its name" in refused(drop("--debug", typed="shop\n"))
     assert drop("--debug", typed="").status == 1
     server.execute("SELECT * FROM alembic_version", database="doomed")
 
-    outcome = drop("--debug", typed="doomed\n")
+    outcome = drop("--debug", typed=f"{server.name('doomed')}\n")
     assert outcome.status == 0, outcome.output
     assert "doomed: dropped" in outcome.output
     with pytest.raises(OperationalError):
         server.execute("SELECT 1", database="doomed")
-    assert "there was none" in drop("--debug", typed="doomed\n").output
+    assert "there was none" in drop("--debug", typed=f"{server.name('doomed')}\n").output
 
 
 GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "3")
