@@ -70,6 +70,12 @@ def test_what_was_backed_up_comes_back(
     any_project: Project, server: Server | None, tmp_path: Path
 ) -> None:
     url = rich(any_project, server, "comes_back")
+    if server and not server.is_postgresql:
+        trigger = (
+            "CREATE TRIGGER t AFTER UPDATE ON notes FOR EACH ROW BEGIN\n"
+            "INSERT INTO `notes` VALUES (NULL, 1, 'x', NULL);\nEND"
+        )
+        server.execute(trigger, database="comes_back")
     before = everything(any_project, url)
     assert before.count("🎉") == 200
     file = tmp_path / "a copy é.backup"
@@ -139,7 +145,7 @@ def test_a_server_is_backed_up_when_asked(any_project: Project, server: Server) 
 
 def folder_of(project: Project, name: str) -> list[Path]:
     """Return the backups of a SQLite database, the oldest first."""
-    return sorted((project.path / "instance" / "backups").glob(f"{name}-*"))
+    return sorted((project.path / "instance" / "backups").glob(f"backup_{name}-*"))
 
 
 def test_sqlite_is_backed_up_before_it_is_migrated(any_project: Project) -> None:
@@ -164,10 +170,29 @@ def test_sqlite_is_backed_up_before_it_is_migrated(any_project: Project) -> None
     assert "before-0001-2" in first.name
     assert "Backup" not in nothing.output + off.output
     assert on.status == off.status == 0
-    assert [path.name[:11] for path in folder_of(any_project, "before")] == [
-        "before-0004",
-        "before-0004",
+    assert [path.name[:18] for path in folder_of(any_project, "before")] == [
+        "backup_before-0004",
+        "backup_before-0004",
     ]
+
+
+def test_the_oldest_backup_can_be_restored(any_project: Project) -> None:
+    kept = {"MIGRATION_BACKUPS": "1"}
+    urls = {name: url_of(any_project, None, name) for name in ("oldest", "oldest-2")}
+    for url in urls.values():
+        for command in (["db", "prepare"], ["seed"]):
+            assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    url = urls["oldest"]
+    with revisions(any_project, {"0002": 'op.execute("DELETE FROM users")'}):
+        for other in urls.values():  # one keeps its own, whatever its neighbour deletes
+            assert any_project.flask("db", "upgrade", DATABASE_URL=other, **kept).status == 0
+        (file,) = (path for path in folder_of(any_project, "oldest-0001"))
+        restored = any_project.flask("db", "restore", str(file), "--yes", DATABASE_URL=url, **kept)
+        again = any_project.flask("db", "upgrade", DATABASE_URL=url, **kept)
+
+    assert restored.status == again.status == 0, restored.output
+    assert len(folder_of(any_project, "oldest-0001")) == 1
+    assert len(folder_of(any_project, "oldest-2-0001")) == 1
 
 
 def test_a_backup_while_others_write(any_project: Project, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Project, revisions, serve, url_of
-from servers import Server
+from servers import Server, connect
+from sqlalchemy import make_url
 
 TWO = """
     op.create_table("half", sa.Column("id", sa.Integer(), primary_key=True))
@@ -27,6 +28,12 @@ def url(any_project: Project, server: Server | None, request: pytest.FixtureRequ
     outcome = any_project.flask("db", "prepare", DATABASE_URL=url)
     assert outcome.status == 0, outcome.output
     return url
+
+
+def run_sql(url: str, statement: str) -> None:
+    """Run a statement as the administrator, by hand."""
+    with connect(make_url(url)) as connection:
+        connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def revision_file(project: Project) -> Path:
@@ -152,10 +159,10 @@ def test_a_revision_edited_half_way(any_project: Project, url: str) -> None:
 
 
 @pytest.mark.parametrize("dbms", ["mariadb"])
-def test_a_revision_undone_by_hand(any_project: Project, server: Server, url: str) -> None:
+def test_a_revision_undone_by_hand(any_project: Project, url: str) -> None:
     with revisions(any_project, {"0002": TWO}):
         assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
-        server.execute("DROP TABLE half", database=url.rpartition("/")[2])
+        run_sql(url, "DROP TABLE half")
         stamped = any_project.flask("db", "stamp", "--purge", "0001", DATABASE_URL=url)
         edit(any_project, "nowhere VALUES (1)", "half VALUES (2)")
         upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
@@ -166,8 +173,7 @@ def test_a_revision_undone_by_hand(any_project: Project, server: Server, url: st
 
 
 @pytest.mark.parametrize("dbms", ["mariadb"])
-def test_what_cannot_be_known_stops(any_project: Project, server: Server, url: str) -> None:
-    database = url.rpartition("/")[2]
+def test_what_cannot_be_known_stops(any_project: Project, url: str) -> None:
     body = """
     op.execute("DELETE FROM roles")
     op.execute("TRUNCATE TABLE users")
@@ -177,7 +183,7 @@ def test_what_cannot_be_known_stops(any_project: Project, server: Server, url: s
         assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
         # As if killed before it was known that the TRUNCATE had run: too short a time to hit.
         unsure = "UPDATE schema_journal SET `before` = '{}' WHERE statement LIKE 'TRUNCATE%'"
-        server.execute(unsure, database=database)
+        run_sql(url, unsure)
         outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
 
     assert outcome.status == 1
@@ -185,12 +191,67 @@ def test_what_cannot_be_known_stops(any_project: Project, server: Server, url: s
     assert "TRUNCATE TABLE users" in outcome.output
     assert "DELETE FROM roles" in outcome.output
     assert "Nothing was run now." in outcome.output
+    assert "`flask db stamp --purge` with the revision before 0002" in outcome.output
+    assert "or complete it by hand, and stamp 0002." in outcome.output
+
+
+@pytest.mark.parametrize("dbms", ["mariadb"])
+def test_what_failed_is_known_not_to_have_run(any_project: Project, url: str) -> None:
+    body = """
+    op.execute("UPDATE roles SET description = 'x'")
+    op.execute("TRUNCATE TABLE roles")
+"""
+    with revisions(any_project, {"0002": body}):
+        failed = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        edit(any_project, "TRUNCATE TABLE roles", "DELETE FROM roles")
+        upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
+
+    assert failed.status == 1
+    assert "Statement:  TRUNCATE TABLE roles" in failed.output
+    assert "it goes on after what was kept" in failed.output
+    assert upgraded.status == 0, upgraded.output
+
+
+@pytest.mark.parametrize("dbms", ["mariadb"])
+def test_an_edited_revision_may_leave_nothing_out(any_project: Project, url: str) -> None:
+    with revisions(any_project, {"0002": TWO}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
+        edit(any_project, 'op.execute("INSERT INTO half VALUES (1)")', "pass")
+        outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
+
+    assert outcome.status == 1
+    assert "stopped half-way, and now comes to `CREATE INDEX ix_half" in outcome.output
 
 
 @pytest.mark.parametrize("dbms", ["postgresql"])
-def test_a_concurrent_index_that_failed_is_made_anew(
-    any_project: Project, server: Server, url: str
-) -> None:
+def test_a_revision_that_fails_at_its_commit(any_project: Project, url: str) -> None:
+    body = """
+    op.execute("ALTER TABLE users ADD CONSTRAINT fk_late FOREIGN KEY (role_id)"
+               " REFERENCES roles (id) DEFERRABLE INITIALLY DEFERRED")
+    op.execute("INSERT INTO users (username, email, role_id, created_at)"
+               " VALUES ('late', 'late', 77, now())")
+"""
+    drop = 'op.execute("ALTER TABLE users DROP CONSTRAINT fk_users_role_id_roles")'
+    with revisions(any_project, {"0002": drop, "0003": "pass", "0004": body}):
+        outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        log = any_project.flask("db", "log", DATABASE_URL=url).output
+        current = any_project.flask("db", "current", DATABASE_URL=url).output
+
+    assert outcome.status == 1
+    assert "Error: Revision 0004 failed: " in outcome.output
+    assert "The database is at 0003. Nothing of this revision was kept." in outcome.output
+    assert "0003" in current
+    told = [line.split("  ")[1:3] for line in log.splitlines() if " UTC  " in line]
+    assert told == [
+        ["upgrade 0004", "failed"],
+        ["upgrade 0003", "done"],
+        ["upgrade 0002", "done"],
+        ["upgrade 0001", "done"],
+    ]
+
+
+@pytest.mark.parametrize("dbms", ["postgresql"])
+def test_a_concurrent_index_that_failed_is_made_anew(any_project: Project, url: str) -> None:
     body = """
     op.execute("INSERT INTO roles (name, description) VALUES ('a', 'same'), ('b', 'same')")
     with op.get_context().autocommit_block():
@@ -200,7 +261,7 @@ def test_a_concurrent_index_that_failed_is_made_anew(
     with revisions(any_project, {"0002": body}):
         assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 1
         mend = "UPDATE roles SET description = name"
-        server.execute(mend, database=url.rpartition("/")[2])
+        run_sql(url, mend)
         outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
 
     assert outcome.status == 0, outcome.output

@@ -122,7 +122,8 @@ def backups(connection: Connection) -> list[Path]:
     if folder is None:
         return []
     name = re.escape(_name(connection))
-    pattern = re.compile(rf"{name}-.+-(\d{{8}}T\d{{12}}Z)\.(db|sql)")
+    # A revision's name has no dash: those of shop-2.db are not shop.db's.
+    pattern = re.compile(rf"{name}-[\w.+]+-(\d{{8}}T\d{{12}}Z)\.(db|sql)")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.glob("*"))
     found = [(match[1], path) for match, path in matches if match]
     return [path for _, path in sorted(found, reverse=True)]
@@ -207,7 +208,7 @@ def _new(connection: Connection, revision: str) -> Path:
         raise GuardError("A database in memory cannot be backed up.")
     taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     suffix = "db" if connection.dialect.name == "sqlite" else "sql"
-    short = re.sub(r"[^\w.-]+", "+", revision)
+    short = re.sub(r"[^\w.]+", "+", revision)
     return folder / f"{_name(connection)}-{short}-{taken}.{suffix}"
 
 

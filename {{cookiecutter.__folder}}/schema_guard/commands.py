@@ -15,7 +15,7 @@ from flask_migrate.cli import check, downgrade, migrate, stamp, upgrade
 from sqlalchemy import URL, Engine
 
 from schema_guard import history
-from schema_guard.backup import BACKUP, backup_first, contents
+from schema_guard.backup import BACKUP, contents
 from schema_guard.backup import backup as write_backup
 from schema_guard.backup import restore as restore_backup
 from schema_guard.connection import migration_connection
@@ -29,7 +29,7 @@ from schema_guard.errors import GuardError
 from schema_guard.journal import Step
 from schema_guard.revisions import current_heads, script_directory
 from schema_guard.server import product
-from schema_guard.tables import make_tables
+from schema_guard.tables import holds_rows, make_tables
 
 # Options of `flask db upgrade` that env.py gets as `-x` arguments, which Python can give too:
 # `flask_migrate.upgrade(x_arg=["allow-edited"])`.
@@ -142,9 +142,8 @@ def restore(file: Path, *, yes: bool) -> None:
         _confirm(engine.url, "This replaces all that {} holds.")
     with migration_connection(engine, locked=True) as connection:
         run = history.Run(Step(found.revision, "restore", None), None)
-        kept = backup_first(connection, asked=True)
-        if kept:
-            click.echo(f"What the database held is in {kept}")
+        if holds_rows(connection):  # nothing is deleted to make room: it may be the one asked for
+            click.echo(f"What the database held is in {write_backup(connection)}")
         restore_backup(connection, file)
         make_tables(connection)
         record = history.Record(connection)

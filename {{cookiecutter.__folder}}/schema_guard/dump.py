@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from schema_guard.errors import GuardError
+from schema_guard.errors import GuardError, cause
 from schema_guard.server import backend, product
 from schema_guard.tables import count_rows
 
@@ -101,8 +102,9 @@ def read(connection: Connection, path: Path) -> None:
         else:
             done = "The database holds a part of it now: restore it again, or what it held before."
             _restore_mysql(connection, path)
-    except GuardError as error:
-        raise GuardError(f"{path} was not restored. {error.message} {done}") from error
+    except (GuardError, SQLAlchemyError) as error:
+        what = error.message if isinstance(error, GuardError) else f"{cause(error)}."
+        raise GuardError(f"{path} was not restored. {what} {done}") from error
 
 
 def _dump_programs(connection: Connection) -> list[str]:

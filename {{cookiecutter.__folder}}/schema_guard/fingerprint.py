@@ -12,6 +12,7 @@ import re
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from schema_guard.errors import codes_of
 from schema_guard.server import backend
 
 # What shows in the schema. Anything else (CALL, DO, TRUNCATE) leaves no trace that can be told
@@ -22,12 +23,14 @@ REPEATABLE = re.compile(
     r"\s*(ANALYZE|CHECK|FLUSH|GRANT|OPTIMIZE|REFRESH|REINDEX|REPAIR|REVOKE|VACUUM)\b", re.IGNORECASE
 )
 INDEX = re.compile(
-    r'\s*(CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?("?)'
-    r"(?P<name>[^\s\"]+)\2",
+    r"\s*(CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
+    r'(?P<quote>"?)(?P<name>[^\s"]+)(?P=quote)',
     re.IGNORECASE,
 )
 TOKEN = re.compile(r"(?:`(?:[^`]|``)*`|[\w$]+)(?:\.(?:`(?:[^`]|``)*`|[\w$]+))?|[^\s\w]")
 KINDS = {"TABLE", "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT"}
+# MySQL's numbers for a table, routine, trigger and event that do not exist.
+MISSING = {1146, 1305, 1360, 1539}
 COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 
 SCHEMA = {
@@ -88,7 +91,10 @@ def has_run(connection: Connection, statement: str, before: str) -> bool | None:
 def half_made(connection: Connection, statement: str) -> str | None:
     """Return the invalid index that a CREATE or DROP INDEX CONCURRENTLY has left on PostgreSQL."""
     index = INDEX.match(statement)
-    return index["name"] if index and index["name"] in invalid_indexes(connection) else None
+    if index is None:
+        return None
+    name: str = index["name"] if index["quote"] else index["name"].lower()
+    return name if name in invalid_indexes(connection) else None
 
 
 def _look(connection: Connection, names: list[str]) -> dict[str, str | None]:
@@ -109,7 +115,7 @@ def invalid_indexes(connection: Connection) -> list[str]:
 def named(statement: str) -> list[str]:
     """Return what a statement of MySQL or MariaDB changes, as in `TABLE users`; once each.
 
-    None if it names something twice, as a RENAME that swaps two tables: that may look as before.
+    Nothing if it names something twice, as a RENAME that swaps two tables: that may look as before.
     """
     tokens = TOKEN.findall(statement)
     words = [token.upper() for token in tokens]
@@ -121,7 +127,7 @@ def named(statement: str) -> list[str]:
     kind = "TABLE" if words[at] == "VIEW" else words[at]
     while words[at + 1 : at + 2] and words[at + 1] in {"IF", "NOT", "EXISTS"}:
         at += 1
-    names = [tokens[at + 1]]
+    names = tokens[at + 1 : at + 2]
     if words[0] in {"DROP", "RENAME"}:
         for separator, name in zip(tokens[at + 2 :: 2], tokens[at + 3 :: 2], strict=False):
             if separator.upper() not in {",", "TO"}:
@@ -133,8 +139,10 @@ def named(statement: str) -> list[str]:
 def _definition(connection: Connection, name: str) -> str | None:
     try:
         row = connection.exec_driver_sql(f"SHOW CREATE {name}").one()
-    except DBAPIError:  # there is none
-        return None
+    except DBAPIError as error:
+        if codes_of(error) & MISSING:
+            return None
+        raise
     return _digest(COUNTER.sub("", "\n".join(str(value) for value in row)))
 
 

@@ -65,6 +65,7 @@ class Record:
         """Record on a connection."""
         self.connection = connection
         self.rows: list[dict[str, Any]] = []
+        self.unsure: list[dict[str, Any]] = []  # written, and not committed yet
         self.written = -math.inf
 
     def add(self, row: dict[str, Any]) -> None:
@@ -77,7 +78,18 @@ class Record:
         """Write what is gathered, within the transaction at hand."""
         if self.rows:
             self.connection.execute(insert(history), self.rows)
-        self.rows, self.written = [], time.monotonic()
+        self.rows, self.unsure, self.written = [], self.rows, time.monotonic()
+
+    def committed(self) -> None:
+        """Note that the transaction at hand was committed."""
+        self.unsure = []
+
+    def rolled_back(self, *, completed: bool) -> None:
+        """Keep what the transaction at hand was to record, but for a revision that it completed."""
+        self.rows = [*self.unsure, *self.rows]
+        self.unsure = []
+        if completed:
+            self.rows.pop()
 
 
 def begin(step: Any) -> Run:

@@ -19,17 +19,26 @@ server: the revision gets the number of rows and the id that it got before. What
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard import fingerprint
 from schema_guard.errors import GuardError, shorten
 from schema_guard.server import backend
-from schema_guard.statements import CHANGES_ROWS, COMMITS, PASSED, TEMPORARY, Entry, digest
+from schema_guard.statements import (
+    ALL_OR_NOTHING,
+    CHANGES_ROWS,
+    COMMITS,
+    PASSED,
+    TEMPORARY,
+    Entry,
+    digest,
+)
 from schema_guard.tables import journal
 
 NOTHING = "Nothing of this revision was kept."
@@ -51,6 +60,7 @@ class Journal:
         """Keep a journal of what runs on a connection."""
         self.connection = connection
         self.commits_ddl = backend(connection.dialect) == "mysql"
+        self.errors = connection.dialect.loaded_dbapi.Error
         self.step: Step | None = None
         self.earlier: list[Entry] = []  # what an earlier run did and this one has not come to
         self.edited = False
@@ -154,11 +164,6 @@ class Journal:
         self.step, self.earlier = None, []
         self._run(journal.delete())
 
-    def kept(self, entries: list[Entry]) -> str:
-        """Return what there is of a revision, for people."""
-        lines = [f"            {entry.statement}" for entry in entries]
-        return "\n".join(["Of it these were kept:", *lines]) if lines else "Nothing of it was kept."
-
     def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         send = context.dialect.do_execute
         return self._through(
@@ -219,10 +224,23 @@ class Journal:
             entry.before = fingerprint.look(self.connection, statement)
         self.pending.append(entry)
         self._write()
-        run()
+        try:
+            run()
+        except self.errors:
+            if ALL_OR_NOTHING.match(statement):
+                self._withdraw()
+            raise
         if entry.before == "{}":  # nobody could tell later
             number = self.written - 1
             self._run(journal.update().where(journal.c.number == number).values(before=None))
+            with self._pause():
+                self.connection.exec_driver_sql("COMMIT")
+
+    def _withdraw(self) -> None:
+        """Take back the note of a statement of which the server says that it failed."""
+        self.written -= 1
+        with suppress(SQLAlchemyError):  # the connection is lost: then it stays unknown
+            self._run(journal.delete().where(journal.c.number == self.written))
             with self._pause():
                 self.connection.exec_driver_sql("COMMIT")
 
@@ -233,8 +251,9 @@ class Journal:
             self._note_answer(entry, cursor)
             self.pending.append(entry)
             self._write()
-        except BaseException:
-            self._end("ROLLBACK")
+        except BaseException:  # a signal too must leave no transaction open; it goes on up
+            with suppress(self.errors):  # a connection that is lost has rolled back
+                self._end("ROLLBACK")
             raise
         self._end("COMMIT")
 
@@ -331,8 +350,9 @@ def tell(entries: list[Entry]) -> str:
 
 def by_hand(step: Step) -> str:
     """Return what a person can do where the journal does not help."""
+    here, before = step.revision, f"the revision before {step.revision}"
+    undone, completed = (before, here) if step.direction == "upgrade" else (here, before)
     return (
-        "Nothing was run now. Either undo by hand what was kept and run `flask db stamp --purge`"
-        f" with the revision before, or complete {step.revision} by hand and stamp the one after;"
-        " then run the command again."
+        "Nothing was run now. Either undo by hand what was kept, and `flask db stamp --purge` with"
+        f" {undone}; or complete it by hand, and stamp {completed}. Then run the command again."
     )

@@ -51,7 +51,8 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
             _run_guarded(context, connection, settings)
         else:
             context.configure(connection=connection, **settings)
-            if context.get_context().opts["fn"].__name__ == "retrieve_migrations":
+            plan = context.get_context().opts["fn"]
+            if getattr(plan, "__name__", "") == "retrieve_migrations":
                 history.report_changes(connection, context.script, allowed=None)
             with context.begin_transaction():
                 context.run_migrations()
@@ -84,7 +85,7 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
             except Exception as error:
                 if not may_be_tried_again(error, attempt):
                     raise run.failure(error) from error
-                run.journal.stop()
+                run.undo()
                 pause(connection, str(getattr(error, "statement", "")), attempt)
             else:
                 run.finish()
@@ -99,6 +100,8 @@ class GuardedRun:
     journal: Journal
     record: history.Record
     current: history.Run | None = None
+    completed: bool = False  # but not committed yet
+    prepared: bool = False
     back_up: bool = False
 
     def follow(self, context: Any) -> None:
@@ -108,10 +111,11 @@ class GuardedRun:
         arguments = context.get_x_argument()
         self.back_up = BACKUP in arguments
         allowed = history.ALLOW_EDITED in arguments
-        if plan.__name__ in {"upgrade", "downgrade"}:  # as Alembic calls what its commands do
-            warn_only = plan.__name__ == "downgrade" and not allowed
+        name = getattr(plan, "__name__", "")  # as Alembic calls what its commands do
+        if name in {"upgrade", "downgrade"}:
+            refuses = name == "upgrade" or allowed
             history.report_changes(
-                self.connection, context.script, allowed=None if warn_only else allowed
+                self.connection, context.script, allowed=allowed if refuses else None
             )
 
         def steps(heads: Any, of: MigrationContext) -> Iterator[Any]:
@@ -123,15 +127,17 @@ class GuardedRun:
 
     def begin(self, step: Any, *, first: bool) -> None:
         """Begin with one of Alembic's steps."""
-        self.current = history.begin(step)
-        if first:
+        self.record.committed()
+        self.current, self.completed = history.begin(step), False
+        stamps = self.current.step.direction == "stamp"
+        if not self.prepared:  # once, however often it is tried
             self.connection.commit()  # Alembic has made its table
-            if self.current.step.direction != "stamp":
-                path = backup_first(self.connection, asked=self.back_up)
-                if path:
-                    click.echo(f"Backup: {path}", err=True)
+            path = None if stamps else backup_first(self.connection, asked=self.back_up)
+            if path:
+                click.echo(f"Backup: {path}", err=True)
             make_tables(self.connection)
-        if self.current.step.direction != "stamp":
+            self.prepared = True
+        if not stamps:
             self.journal.begin(self.current.step, first=first)
 
     def complete(self, **_: Any) -> None:
@@ -142,20 +148,26 @@ class GuardedRun:
             self.journal.forget()
         else:
             self.journal.complete()
+        self.completed = True
         self.record.add(self.current.end("done"))
-        self.current = None
 
     def finish(self) -> None:
         """Write what is left to record, and commit."""
         self.record.write()
         self.connection.commit()
 
+    def undo(self) -> None:
+        """Forget what the transaction at hand did."""
+        self.journal.stop()
+        self.connection.rollback()
+        self.record.rolled_back(completed=self.completed)
+        self.completed = False
+
     def record_failure(self, cause: str) -> None:
         """Record that it failed, if the database takes it."""
-        self.journal.stop()
         if self.current is not None:
             with suppress(SQLAlchemyError):
-                self.connection.rollback()
+                self.undo()
                 self.record.rows.append(self.current.end("failed", cause))
                 self.finish()
 
@@ -165,13 +177,12 @@ class GuardedRun:
         lines = [f"{place(error) or running} failed: {cause(error)}."]
         if isinstance(error, DBAPIError) and error.statement:
             lines.append(f"Statement:  {shorten(error.statement)}")
-        step = self.journal.stop()
         self.record_failure("\n".join(lines))
         try:
             self.connection.rollback()
             context = MigrationContext.configure(self.connection)
             at = ", ".join(context.get_current_heads()) or "base"
-            kept = self.journal.read(step) if step is not None else []
+            kept = self.journal.read(self.current.step) if self.prepared and self.current else []
             leftovers = invalid_indexes(self.connection)
             own = half_made(self.connection, str(getattr(error, "statement", "")))
             self.connection.rollback()

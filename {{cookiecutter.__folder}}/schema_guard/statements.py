@@ -15,6 +15,8 @@ PASSED = re.compile(
 # What ends a transaction in words.
 COMMITS = re.compile(r"\s*(BEGIN|COMMIT|END|LOCK|START|UNLOCK)\b", re.IGNORECASE)
 CHANGES_ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|REPLACE|WITH)\b", re.IGNORECASE)
+# What shows in no schema, but leaves nothing where it fails.
+ALL_OR_NOTHING = re.compile(r"\s*TRUNCATE\b", re.IGNORECASE)
 TEMPORARY = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?(TEMP|TEMPORARY)\b", re.IGNORECASE)
 # Values that are new with every run of a revision.
 NEW_EACH_TIME = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
