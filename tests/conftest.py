@@ -137,6 +137,7 @@ def assert_clean(project: Project) -> None:
 REVISION = """
 import sqlalchemy as sa
 from alembic import op
+from schema_guard.backfill import backfill
 
 revision = "{number:04}"
 down_revision = "{before:04}"

@@ -154,22 +154,6 @@ def test_a_database_that_is_behind(any_project: Project, server: Server | None) 
             assert "There is no revision nonsense: see `flask db history`" in said
 
 
-def test_two_heads(any_project: Project) -> None:
-    url = url_of(any_project, None, "heads")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
-    with revisions(any_project, {"0002": "pass"}):
-        other = any_project.path / "migrations" / "versions" / "0003_other.py"
-        text = other.with_name("0002_test.py").read_text(encoding="utf-8")
-        other.write_text(text.replace('revision = "0002"', 'revision = "0003"'), encoding="utf-8")
-        try:
-            said = refused(any_project, url, "upgrade")
-        finally:
-            other.unlink()
-
-    assert "There are 2 heads: 0002, 0003" in said
-    assert "flask db merge heads" in said
-
-
 @pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
 def test_a_user_who_may_only_read(any_project: Project, server: Server) -> None:
     url = url_of(any_project, server, "reader")

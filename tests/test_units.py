@@ -7,7 +7,9 @@ GUARDS = TEMPLATE / "{{cookiecutter.__folder}}"
 
 def test_the_parts(any_project: Project) -> None:
     pytest = (any_project.tool("pytest"), "-q", "-c", "pyproject.toml", "-o", "pythonpath=")
-    outcome = any_project.run(*pytest, DATA / "units.py", PYTHONPATH=str(GUARDS))
+    outcome = any_project.run(
+        *pytest, DATA / "units.py", PYTHONPATH=str(GUARDS), PYTHONDONTWRITEBYTECODE="1"
+    )
 
     assert outcome.status == 0, outcome.output
     assert "23 passed" in outcome.output

@@ -11,6 +11,7 @@ from flask import current_app
 
 from schema_guard.autogenerate import render_item
 from schema_guard.connection import changes_schema, migration_connection
+from schema_guard.proposal import propose
 from schema_guard.runner import run_migrations
 from schema_guard.tables import include_name
 
@@ -28,14 +29,6 @@ def configure_logging() -> None:
     handlers = [*logger.handlers, *logging.root.handlers]
     if all(isinstance(handler, logging.NullHandler) for handler in handlers):
         logger.addHandler(logging.StreamHandler())
-
-
-def drop_empty_revision(_context: object, _revision: object, directives: list[Any]) -> None:
-    """Write no file when autogenerate finds nothing to do."""
-    autogenerate = getattr(context.config.cmd_opts, "autogenerate", False)
-    if autogenerate and directives[0].upgrade_ops.is_empty():
-        directives[:] = []
-        logger.info("No changes in schema detected.")
 
 
 def run_offline(settings: dict[str, Any]) -> None:
@@ -58,7 +51,7 @@ def run_online(settings: dict[str, Any]) -> None:
 
 configure_logging()
 options = {
-    "process_revision_directives": drop_empty_revision,
+    "process_revision_directives": propose,
     "include_name": include_name,
     "render_item": render_item,
     "transaction_per_migration": True,

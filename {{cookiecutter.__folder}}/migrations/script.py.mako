@@ -5,11 +5,8 @@ Revises: ${down_revision | comma,n}
 Create Date: ${create_date}
 """
 
-# Before you commit this file, read it:
-# - A renamed column or table shows up as a drop and an add, which loses the data. Write
-#   op.alter_column(..., new_column_name=...) or op.rename_table(...) instead.
-# - A new NOT NULL column needs a server_default, or a backfill, on a table with rows.
-# - Every constraint has a name; downgrade() undoes upgrade(), in the opposite order.
+# Before you commit this file, read it. Every constraint has a name; downgrade() undoes upgrade(),
+# in the opposite order. README.md, "Changing the schema", tells the rest.
 
 from collections.abc import Sequence
 

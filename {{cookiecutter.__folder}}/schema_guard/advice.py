@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from schema_guard.errors import GuardError, codes_of
+from schema_guard.heads import refuse_two
 from schema_guard.waits import is_lock_timeout
 
 # PostgreSQL: insufficient_privilege. MySQL: access denied to a database, command, column,
@@ -35,14 +36,9 @@ def explain(error: CommandError, connection: Connection, scripts: ScriptDirector
         )
     if missing:
         return GuardError(f"There is no revision {missing[1]}: see `flask db history`. {where}")
-    if words.startswith("Target database is not up to date"):
+    if words.startswith("Target database is not up to date") or "heads" in words:
+        refuse_two(scripts, current)
         return GuardError(f"{where} Run `flask db upgrade` first, then this again.")
-    if len(heads) > 1 and "heads" in words:
-        return GuardError(
-            f"There are {len(heads)} heads: {head}. If they do not depend on each other, join them:"
-            " `flask db merge heads -m merge`, then `flask db upgrade`. The database is at"
-            f" {at}; nothing was changed."
-        )
     return GuardError(f"{words}. {where}")
 
 

@@ -2,8 +2,10 @@
 
 from typing import Literal
 
+from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _repr_type
+from alembic.autogenerate.render import _drop_column, _drop_table, _repr_type
+from alembic.operations import ops
 from sqlalchemy import DefaultClause, FunctionElement, TypeDecorator, false, true
 from sqlalchemy.dialects import postgresql
 
@@ -37,3 +39,14 @@ def _render_default(default: DefaultClause) -> str | Literal[False]:
     if isinstance(default.arg, FunctionElement) and not list(default.arg.clauses):
         return f"sa.func.{default.arg.name}()"
     return False
+
+
+@renderers.dispatch_for(ops.DropColumnOp, replace=True)
+def _render_drop_column(context: AutogenContext, drop: ops.DropColumnOp) -> list[str]:
+    what = f"{drop.table_name}.{drop.column_name}"
+    return [f"# Loses data: the values of {what}.", _drop_column(context, drop)]
+
+
+@renderers.dispatch_for(ops.DropTableOp, replace=True)
+def _render_drop_table(context: AutogenContext, drop: ops.DropTableOp) -> list[str]:
+    return [f"# Loses data: the rows of {drop.table_name}.", _drop_table(context, drop)]

@@ -26,16 +26,24 @@ from schema_guard.database import (
     settle,
 )
 from schema_guard.errors import GuardError
+from schema_guard.heads import rebase as rebase_head
 from schema_guard.journal import Step
+from schema_guard.losses import ALLOW_LOSS
+from schema_guard.questions import FLAGS
 from schema_guard.revisions import current_heads, script_directory
 from schema_guard.server import product
 from schema_guard.tables import holds_rows, make_tables
 
-# Options of `flask db upgrade` that env.py gets as `-x` arguments, which Python can give too:
-# `flask_migrate.upgrade(x_arg=["allow-edited"])`.
-UPGRADE_ARGUMENTS = {
-    history.ALLOW_EDITED: "Run though revisions were edited or deleted after they were run here.",
-    BACKUP: "Back up the database first, a server's too.",
+# Options that env.py gets as `-x` arguments, which Python can give too, as in
+# `flask_migrate.upgrade(x_arg=["allow-edited"])` or
+# `flask_migrate.migrate(x_arg=["rename=users.name:full_name"])`.
+ARGUMENTS: dict[str, dict[str, str]] = {
+    "upgrade": {
+        history.ALLOW_EDITED: "Run though revisions were edited or deleted after they were run.",
+        ALLOW_LOSS: "TABLE[.COLUMN] may be dropped with what it holds.",
+        BACKUP: "Back up the database first, a server's too.",
+    },
+    "migrate": FLAGS,
 }
 
 
@@ -152,7 +160,17 @@ def restore(file: Path, *, yes: bool) -> None:
     click.echo(f"Restored: {found}")
 
 
-OWN: tuple[click.Command, ...] = (backup, create, drop, log, prepare, restore)
+@click.command()
+@click.argument("revision", required=False)
+@with_appcontext
+def rebase(revision: str | None) -> None:
+    """Put a head after the other one: REVISION, or the one that git's main branch has not."""
+    scripts = script_directory()
+    with migration_connection(_engine(), locked=False) as connection:
+        click.echo(rebase_head(scripts, current_heads(connection), revision))
+
+
+OWN: tuple[click.Command, ...] = (backup, create, drop, log, prepare, rebase, restore)
 
 
 def extended(command: click.Command) -> click.Command:
@@ -162,16 +180,18 @@ def extended(command: click.Command) -> click.Command:
         command: one that runs env.py. It is left as it is.
     """
     run: Any = command.callback
+    arguments = ARGUMENTS.get(command.name or "", {})
     own = [click.Option(["--verbose"], is_flag=True, help="Show the traceback of an error.")]
-    if command.name == "upgrade":
-        own += [
-            click.Option([f"--{argument}"], is_flag=True, help=words)
-            for argument, words in UPGRADE_ARGUMENTS.items()
-        ]
+    own += [option(argument, words) for argument, words in arguments.items()]
 
     @wraps(run)
     def callback(*args: Any, verbose: bool, **kwargs: Any) -> Any:
-        given = [name for name in UPGRADE_ARGUMENTS if kwargs.pop(name.replace("-", "_"), False)]
+        given = []
+        for argument in arguments:
+            value = kwargs.pop(argument.replace("-", "_"))
+            given += (
+                [argument] if value is True else [f"{argument}={words}" for words in value or ()]
+            )
         if given:
             kwargs["x_arg"] = [*(kwargs["x_arg"] or ()), *given]
         try:
@@ -184,6 +204,14 @@ def extended(command: click.Command) -> click.Command:
     copied = copy(command)
     copied.callback, copied.params = callback, [*command.params, *own]
     return copied
+
+
+def option(argument: str, words: str) -> click.Option:
+    """Return an option for an argument: one that is given, or one with values, as its help says."""
+    form, _, said = words.partition(" ")
+    if not form.isupper():
+        return click.Option([f"--{argument}"], is_flag=True, help=words)
+    return click.Option([f"--{argument}"], metavar=form, multiple=True, help=f"{form} {said}")
 
 
 def _confirm(url: URL, what: str) -> None:

@@ -42,6 +42,8 @@ from schema_guard.statements import (
 from schema_guard.tables import journal
 
 NOTHING = "Nothing of this revision was kept."
+# The execution option of a statement that may run as often as it likes: none notes it.
+REPEATABLE = "repeatable"
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,7 @@ class Journal:
             or self.paused
             or context.root_connection is not self.connection
             or PASSED.match(statement)
+            or context.execution_options.get(REPEATABLE)
         ):
             return False
         if COMMITS.match(statement):

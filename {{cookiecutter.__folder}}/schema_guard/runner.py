@@ -28,6 +28,7 @@ from schema_guard.connection import changes_schema
 from schema_guard.errors import GuardError, cause, shorten
 from schema_guard.fingerprint import half_made, invalid_indexes
 from schema_guard.journal import Journal, tell
+from schema_guard.losses import ALLOW_LOSS, LossError, Losses
 from schema_guard.problems import connection_failed
 from schema_guard.tables import make_tables
 from schema_guard.waits import may_be_tried_again, pause
@@ -63,9 +64,11 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
 
 
 def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
-    run = GuardedRun(connection, Journal(connection), history.Record(connection))
+    losses = Losses(connection)
+    run = GuardedRun(connection, Journal(connection), history.Record(connection), losses)
     with ExitStack() as stack:
         stack.enter_context(run.journal.watch())
+        stack.enter_context(losses.watch())
         completed: list[Callable[..., None]] = [run.complete]
         if connection.dialect.name == "sqlite":
             refuse_leftovers(connection)
@@ -80,6 +83,10 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
                 with _immediately(connection), context.begin_transaction():
                     context.run_migrations()
             except (CommandError, GuardError) as error:
+                if isinstance(error, LossError):
+                    run.undo()  # no transaction waits for a person
+                    if losses.ask(error):
+                        continue
                 run.record_failure(str(error))
                 raise
             except Exception as error:
@@ -99,6 +106,7 @@ class GuardedRun:
     connection: Connection
     journal: Journal
     record: history.Record
+    losses: Losses
     current: history.Run | None = None
     completed: bool = False  # but not committed yet
     prepared: bool = False
@@ -110,6 +118,7 @@ class GuardedRun:
         plan = migration_context._migrations_fn  # noqa: SLF001 - there is no event
         arguments = context.get_x_argument()
         self.back_up = BACKUP in arguments
+        self.losses.allowed |= given(arguments, ALLOW_LOSS)
         allowed = history.ALLOW_EDITED in arguments
         name = getattr(plan, "__name__", "")  # as Alembic calls what its commands do
         if name in {"upgrade", "downgrade"}:
@@ -130,6 +139,7 @@ class GuardedRun:
         self.record.committed()
         self.current, self.completed = history.begin(step), False
         stamps = self.current.step.direction == "stamp"
+        self.losses.active = self.current.step.direction == "upgrade"
         if not self.prepared:  # once, however often it is tried
             self.connection.commit()  # Alembic has made its table
             path = None if stamps else backup_first(self.connection, asked=self.back_up)
@@ -149,7 +159,7 @@ class GuardedRun:
         else:
             self.journal.complete()
         self.completed = True
-        self.record.add(self.current.end("done"))
+        self.record.add(self.current.end("done", self.losses.take()))
 
     def finish(self) -> None:
         """Write what is left to record, and commit."""
@@ -202,6 +212,12 @@ class GuardedRun:
         goes_on = ": it goes on after what was kept" if kept else ""
         lines.append(f"{what}, then run the command again{goes_on}.")
         return GuardError("\n".join(lines))
+
+
+def given(arguments: list[str], name: str) -> set[str]:
+    """Return the values of `-x` arguments of a name."""
+    pairs = (argument.partition("=") for argument in arguments)
+    return {value for key, _, value in pairs if key == name}
 
 
 def as_list(value: Any) -> list[Any]:

@@ -1,0 +1,157 @@
+"""`flask db migrate` asks before it loses anything, and `flask db upgrade` counts what goes."""
+
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from conftest import DATA, Outcome, Project, url_of
+from servers import Server
+
+
+def test_changes_there_and_back(any_project: Project, server: Server | None) -> None:
+    url = url_of(any_project, server, "changes")
+    assert any_project.flask("db", "create", DATABASE_URL=url).status == 0
+
+    pytest = (any_project.tool("pytest"), "-q", "-c", "pyproject.toml", "-p", "no:cacheprovider")
+    outcome = any_project.run(*pytest, DATA / "changes.py", DATABASE_URL=url)
+
+    assert outcome.status == 0, outcome.output
+    assert "16 passed" in outcome.output
+
+
+@contextmanager
+def user_model(project: Project, old: str, new: str) -> Iterator[Path]:
+    """Change the model of users; put it back, and remove the revisions written meanwhile."""
+    module = project.path / "app" / "models" / "user.py"
+    versions = project.path / "migrations" / "versions"
+    text, kept = module.read_text(encoding="utf-8"), set(versions.iterdir())
+    assert old in text
+    module.write_text(text.replace(old, new), encoding="utf-8")
+    try:
+        yield versions
+    finally:
+        module.write_text(text, encoding="utf-8")
+        for path in set(versions.glob("*.py")) - kept:
+            path.unlink()
+
+
+def typed(project: Project, answers: list[str], *arguments: str, **environ: str) -> Outcome:
+    """Run `flask` in a terminal, and type an answer to each question."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [str(project.tool("flask")), *arguments],
+        cwd=project.path,
+        env={**project.environ, **environ},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    output = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # Linux: the other end is closed
+            part = b""
+        if not part:
+            break
+        output += part
+        if answers and re.search(rb"[?\]:] ?(\[.*\])?:? $", output):
+            os.write(ours, answers.pop(0).encode() + b"\n")
+            output += b"\n"
+    os.close(ours)
+    assert not answers, output.decode()
+    return Outcome(process.wait(timeout=60), output.decode().replace("\r\n", "\n"))
+
+
+LOGIN = """login: Mapped[str] = mapped_column(String(64), unique=True, index=True)
+    handle: Mapped[str | None] = mapped_column(String(64))"""
+USERNAME = "username: Mapped[str] = mapped_column(String(64), unique=True, index=True)"
+
+
+def test_a_person_is_asked(any_project: Project) -> None:
+    url = url_of(any_project, None, "asked")
+    for command in (["db", "prepare"], ["seed"]):
+        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    rows = any_project.query("SELECT username FROM users", DATABASE_URL=url)
+    migrate = ("db", "migrate", "-m", "login")
+    with user_model(any_project, USERNAME, LOGIN) as versions:
+        no = typed(any_project, ["0", "n"], *migrate, DATABASE_URL=url)
+        assert no.status == 1
+        assert "Drop users.username, and its values? [y/N]" in no.output
+        assert "Nothing was written" in no.output
+        assert not list(versions.glob("*_login.py"))
+
+        yes = typed(any_project, ["1"], *migrate, DATABASE_URL=url)
+        assert yes.status == 0, yes.output
+        assert "users.username is gone. Was it renamed?" in yes.output
+        assert "1. to users.login" in yes.output  # the likeliest first
+        assert "2. to users.handle" in yes.output
+        (path,) = versions.glob("*_login.py")
+        assert re.fullmatch(r"\d{12}_login\.py", path.name)
+        for tool, *arguments in (["ruff", "check"], ["ruff", "format", "--check"]):
+            checked = any_project.run(any_project.tool(tool), *arguments, path)
+            assert checked.status == 0, checked.output
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+        assert any_project.query("SELECT login FROM users", DATABASE_URL=url) == rows
+        assert any_project.flask("db", "check", DATABASE_URL=url).status == 0
+        assert any_project.flask("db", "downgrade", DATABASE_URL=url).status == 0
+    assert any_project.query("SELECT username FROM users", DATABASE_URL=url) == rows
+
+
+def test_a_drop_is_asked_twice(any_project: Project) -> None:
+    url = url_of(any_project, None, "dropped")
+    for command in (["db", "prepare"], ["seed"]):
+        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    description = 'description: Mapped[str] = mapped_column(String(255), default="")'
+    module = any_project.path / "app" / "models" / "role.py"
+    text = module.read_text(encoding="utf-8")
+    module.write_text(text.replace(f"    {description}\n", ""), encoding="utf-8")
+    try:
+        with user_model(any_project, "", ""):
+            nobody = any_project.flask("db", "migrate", "-m", "less", DATABASE_URL=url)
+            assert nobody.status == 1
+            assert "There is nobody to ask. Nothing was written." in nobody.output
+            assert "--drop roles.description" in nobody.output
+            drop = typed(any_project, ["y"], "db", "migrate", "-m", "less", DATABASE_URL=url)
+            assert drop.status == 0, drop.output
+
+            upgrade = ("db", "upgrade")
+            nobody = any_project.flask(*upgrade, DATABASE_URL=url)
+            no = typed(any_project, ["n"], *upgrade, DATABASE_URL=url)
+            assert nobody.status == no.status == 1
+            assert "would drop roles.description, and 2 values with it" in nobody.output
+            assert "Traceback" not in nobody.output
+            yes = typed(any_project, ["y"], *upgrade, DATABASE_URL=url)
+            assert yes.status == 0, yes.output
+            assert (
+                "This upgrade drops roles.description, and 2 values with it. Go on?" in yes.output
+            )
+            log = any_project.flask("db", "log", DATABASE_URL=url).output
+            assert "Dropped roles.description, with 2 values." in log
+            assert any_project.flask("db", "downgrade", DATABASE_URL=url).status == 0
+    finally:
+        module.write_text(text, encoding="utf-8")
+
+
+def test_flags_of_the_command_line(any_project: Project) -> None:
+    url = url_of(any_project, None, "flags")
+    for command in (["db", "prepare"], ["seed"]):
+        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    phone = "login: Mapped[str]\n    phone: Mapped[str] = mapped_column(default='-')"
+    with user_model(any_project, USERNAME, phone) as versions:
+        flags = ["--rename", "users.username:login"]
+        asked = any_project.flask("db", "migrate", *flags, DATABASE_URL=url)
+        assert "--fill users.phone:-" in asked.output
+        flags += ["--fill", "users.phone:it's {{ x }}"]
+        outcome = any_project.flask("db", "migrate", "-m", "flags", *flags, DATABASE_URL=url)
+        assert outcome.status == 0, outcome.output
+        assert len(list(versions.glob("*_flags.py"))) == 1
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+        assert any_project.flask("db", "check", DATABASE_URL=url).status == 0
+    query = "SELECT login, phone FROM users"
+    assert "it's {{ x }}" in any_project.query(query, DATABASE_URL=url)
