@@ -20,7 +20,7 @@ def test_changes_there_and_back(any_project: Project, server: Server | None) -> 
     outcome = any_project.run(*pytest, DATA / "changes.py", DATABASE_URL=url)
 
     assert outcome.status == 0, outcome.output
-    assert "16 passed" in outcome.output
+    assert "21 passed" in outcome.output
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def test_a_person_is_asked(any_project: Project) -> None:
         assert "1. to users.login" in yes.output  # the likeliest first
         assert "2. to users.handle" in yes.output
         (path,) = versions.glob("*_login.py")
-        assert re.fullmatch(r"\d{12}_login\.py", path.name)
+        assert re.fullmatch(r"\d{14}_login\.py", path.name)
         for tool, *arguments in (["ruff", "check"], ["ruff", "format", "--check"]):
             checked = any_project.run(any_project.tool(tool), *arguments, path)
             assert checked.status == 0, checked.output

@@ -486,3 +486,125 @@ def test_a_revision_is_clean(service: Service) -> None:
     for command in commands:
         program = [sys.executable, "-m", "ruff", *command, str(service.versions)]
         subprocess.run(program, check=True)  # noqa: S603 - its arguments are ours
+
+
+class Point(sa.types.UserDefinedType[str]):
+    """A type of the service's own."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return how it is called in SQL."""
+        return "VARCHAR(40)"
+
+
+def test_a_type_of_the_services_own_is_imported(service: Service) -> None:
+    service.models(users("name", 64, sa.Column("at", Point())))
+    text = service.migrate()
+    assert text is not None
+    assert f"import {__name__}" in text
+    service.upgrade()
+
+
+def colours(*names: str, **kind: Any) -> sa.Enum:
+    """Return a type of a few words."""
+    return sa.Enum(*names, name="colour", **kind)
+
+
+def things(*columns: sa.Column[Any]) -> tuple[Any, ...]:
+    """Return a model of things."""
+    return ("things", sa.Column("id", sa.Integer, primary_key=True), *columns)
+
+
+@pytest.mark.parametrize("kind", ["native", "check", "plain"])
+def test_values_of_an_enum_come_and_go(service: Service, kind: str) -> None:
+    options = {"native": {}, "check": {"native_enum": False, "create_constraint": True, "length": 9}}
+    more = options.get(kind, {"native_enum": False, "length": 9})
+    service.models(things(sa.Column("colour", colours("red", "blue", **more))), users())
+    service.change()
+    service.insert("things", [{"id": 1, "colour": "red"}, {"id": 2, "colour": None}])
+
+    new = sa.Column("colour", colours("red", "green", "blue", **more), server_default="green")
+    service.models(things(new), users("name", 64, sa.Column("likes", colours("red", "green", "blue", **more))))
+    text = service.migrate()
+    assert text is not None
+    service.upgrade()
+    assert service.migrate() is None
+    service.run("INSERT INTO things (id) VALUES (3)")
+    service.run("INSERT INTO users (id, name, likes) VALUES (1, 'a', 'green')")
+    assert service.rows("SELECT id, colour FROM things ORDER BY id") == [(1, "red"), (2, None), (3, "green")]
+    if kind == "check" or (kind == "native" and service.engine.dialect.name != "sqlite"):
+        with pytest.raises(sa.exc.DBAPIError):
+            service.run("INSERT INTO things (id, colour) VALUES (4, 'black')")
+
+    service.run("DELETE FROM things WHERE colour = 'green'")
+    service.downgrade()
+    assert service.rows("SELECT id, colour FROM things ORDER BY id") == [(1, "red"), (2, None)]
+    service.upgrade()
+    service.downgrade()
+    service.downgrade()
+    service.upgrade()
+    service.models(things(), users())
+    service.change("drop=things.colour", "drop=users.likes")
+    service.downgrade()
+
+
+def test_all_that_alembic_documents_is_detected(service: Service) -> None:
+    def table(*columns: sa.Column[Any]) -> tuple[Any, ...]:
+        return ("things", sa.Column("id", sa.Integer, primary_key=True), *columns)
+
+    def column(*parts: Any, kind: Any = sa.String(20), **more: Any) -> sa.Column[Any]:
+        return sa.Column("it", kind, *parts, **more)
+
+    states = [
+        column(),
+        column(nullable=False, server_default="old"),
+        column(nullable=False, server_default="it's new"),
+        column(kind=sa.String(40), nullable=False, server_default="it's new"),
+        column(kind=sa.Text),
+        column(index=True),
+        column(unique=True),
+        column(unique=True, index=True),
+        column(sa.ForeignKey("users.name"), index=True),
+        column(sa.ForeignKey("users.name")),
+        column(sa.ForeignKey("users.name", ondelete="CASCADE"), index=True),
+    ]
+    if service.engine.dialect.name != "sqlite":
+        states += [column(comment="what it's for"), column(comment="something else")]
+    service.models(users(), table())
+    service.change()
+    for number, state in enumerate(states):
+        service.models(users(), table(state))
+        if service.engine.dialect.name == "mysql" and not state.index and states[number - 1].index:
+            if state.foreign_keys:  # the server keeps the index for the foreign key
+                assert service.migrate() is None
+                continue
+        text = service.migrate(*(["fill=things.it:x"] if state is states[1] else []))
+        assert text is not None, state
+        service.upgrade()
+        assert service.migrate() is None, state
+    others = [
+        [column(kind=sa.Integer, server_default="6"), column(kind=sa.BigInteger, server_default="7")],
+        [
+            column(kind=sa.Boolean, nullable=False, server_default=sa.false()),
+            column(kind=sa.Boolean, nullable=False, server_default=sa.true()),
+        ],
+        [column(kind=sa.DateTime), column(kind=sa.DateTime, server_default=sa.func.now())],
+        [column(kind=sa.Numeric(8, 2)), column(kind=sa.Numeric(10, 2), server_default="0.00")],
+    ]
+    written = len(list(service.versions.glob("*.py"))) + 1
+    for changes in others:
+        service.models(users(), table())
+        service.change("drop=things.it")
+        for state in changes:
+            service.models(users(), table(state))
+            service.change()
+        written += 3
+    for _ in range(written - 1):
+        service.downgrade()
+    assert set(sa.inspect(service.engine).get_table_names()) <= {
+        "alembic_version",
+        "schema_history",
+        "schema_journal",
+    }
+    service.upgrade()

@@ -9,8 +9,9 @@ from typing import Any
 from alembic import context
 from flask import current_app
 
-from schema_guard.autogenerate import render_item
+from schema_guard.autogenerate import include_object, render_item
 from schema_guard.connection import changes_schema, migration_connection
+from schema_guard.defaults import compare_default
 from schema_guard.proposal import propose
 from schema_guard.runner import run_migrations
 from schema_guard.tables import include_name
@@ -52,7 +53,9 @@ def run_online(settings: dict[str, Any]) -> None:
 configure_logging()
 options = {
     "process_revision_directives": propose,
+    "compare_server_default": compare_default,
     "include_name": include_name,
+    "include_object": include_object,
     "render_item": render_item,
     "transaction_per_migration": True,
     **extension.configure_args,

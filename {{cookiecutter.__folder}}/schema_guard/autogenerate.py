@@ -1,13 +1,18 @@
 """What `flask db migrate` writes into a revision."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _drop_column, _drop_table, _repr_type
 from alembic.operations import ops
-from sqlalchemy import DefaultClause, FunctionElement, TypeDecorator, false, true
+from flask import current_app
+from sqlalchemy import DefaultClause, Enum, FunctionElement, TypeDecorator, false, true
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import UserDefinedType
+
+from schema_guard.enums import render_enum
+from schema_guard.server import backend
 
 
 def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
@@ -26,9 +31,37 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
         # On another DBMS Alembic writes an argument that is not imported.
         context.imports.add("from sqlalchemy.dialects import postgresql")
         return "postgresql.JSONB()"
+    if kind == "type" and isinstance(item, UserDefinedType):
+        context.imports.add(f"import {type(item).__module__}")  # Alembic names it by its module
+    if kind == "type" and isinstance(item, Enum) and item.native_enum and item.name:
+        return context.dialect is not None and (
+            context.dialect.name == "postgresql" and render_enum(item, context)
+        )
     if kind == "server_default" and isinstance(item, DefaultClause):
         return _render_default(item)
     return False
+
+
+def include_object(
+    item: Any,
+    _name: object,
+    kind: str,
+    reflected: bool,
+    compare_to: object,  # noqa: FBT001
+) -> bool:
+    """Hide the index that MySQL keeps for a foreign key, if the model has none; Alembic's own.
+
+    It can only go with the foreign key.
+    """
+    if kind != "index" or not reflected or compare_to is not None:
+        return True
+    db = current_app.extensions["migrate"].db
+    model = db.metadata.tables.get(item.table.name)
+    if model is None or backend(db.engine.dialect) != "mysql":
+        return True
+    columns = [column.name for column in item.columns]
+    keys = [list(key.column_keys) for key in model.foreign_key_constraints]
+    return not any(columns[: len(key)] == key for key in keys)
 
 
 def _render_default(default: DefaultClause) -> str | Literal[False]:

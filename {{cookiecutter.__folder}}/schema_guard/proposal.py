@@ -15,6 +15,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, MetaData, inspect
 
 from schema_guard.backfill import Fill
+from schema_guard.checks import changed_checks, with_bound_checks, with_checks
+from schema_guard.enums import with_types
 from schema_guard.errors import GuardError
 from schema_guard.heads import refuse_two
 from schema_guard.likeness import best_columns, best_tables
@@ -45,8 +47,8 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
         directives[:] = []
         logger.info("No changes in schema detected.")
         return
-    found = ordered(found)
     undone = [_without_requiring(each.reverse()) for each in reversed(found)]
+    with_bound_checks(undone, context)
     script.upgrade_ops.ops[:] = needed(proposal.filled(found))
     script.downgrade_ops.ops[:] = needed(undone)
 
@@ -80,6 +82,11 @@ class Proposal:
             found = [*made, *self._compare(renames)]
         self._ask_values(found)
         self.questions.settle()
+        inspector = renames.seen(inspect(connection))
+        found += changed_checks(self.context, inspector, self.metadata)
+        with_checks(found, inspector)
+        found = with_types(self.context, ordered(found), inspector)
+        connection.rollback()
         return found
 
     def filled(self, found: list[Any]) -> Iterator[Any]:
