@@ -59,6 +59,15 @@ class Service:
         new = set(self.versions.glob("*.py")) - before
         return new.pop().read_text(encoding="utf-8") if new else None
 
+    def differs(self) -> bool:
+        """Return what `flask db check` says."""
+        with self.app.app_context():
+            try:
+                flask_migrate.check()
+            except SystemExit:
+                return True
+        return False
+
     def refused(self, *flags: str) -> str:
         """Return why no revision is written."""
         before = set(self.versions.glob("*.py"))
@@ -79,10 +88,12 @@ class Service:
 
     def change(self, *flags: str) -> str:
         """Write a revision, and run it; nothing is left to write. Return its text."""
+        assert self.differs()
         text = self.migrate(*flags)
         assert text is not None
         self.upgrade()
         assert self.migrate() is None
+        assert not self.differs()
         return text
 
     def run(self, statement: Any, values: Any = None) -> None:
@@ -525,11 +536,12 @@ def test_values_of_an_enum_come_and_go(service: Service, kind: str) -> None:
     service.insert("things", [{"id": 1, "colour": "red"}, {"id": 2, "colour": None}])
 
     new = sa.Column("colour", colours("red", "green", "blue", **more), server_default="green")
-    service.models(things(new), users("name", 64, sa.Column("likes", colours("red", "green", "blue", **more))))
-    text = service.migrate()
-    assert text is not None
-    service.upgrade()
-    assert service.migrate() is None
+    service.models(things(sa.Column("colour", new.type)), users())
+    if kind == "check" or (kind == "native" and service.engine.dialect.name != "sqlite"):
+        assert service.differs()  # by the new value alone
+    likes = sa.Column("likes", colours("red", "green", "blue", **more))
+    service.models(things(new), users("name", 64, likes))
+    service.change()
     service.run("INSERT INTO things (id) VALUES (3)")
     service.run("INSERT INTO users (id, name, likes) VALUES (1, 'a', 'green')")
     assert service.rows("SELECT id, colour FROM things ORDER BY id") == [(1, "red"), (2, None), (3, "green")]

@@ -42,17 +42,12 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
     return False
 
 
-def include_object(
-    item: Any,
-    _name: object,
-    kind: str,
-    reflected: bool,
-    compare_to: object,  # noqa: FBT001
-) -> bool:
+def include_object(item: Any, _name: object, kind: str, *compared: object) -> bool:
     """Hide the index that MySQL keeps for a foreign key, if the model has none; Alembic's own.
 
     It can only go with the foreign key.
     """
+    reflected, compare_to = compared
     if kind != "index" or not reflected or compare_to is not None:
         return True
     db = current_app.extensions["migrate"].db

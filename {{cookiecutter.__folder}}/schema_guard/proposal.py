@@ -35,13 +35,16 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
         GuardError: a question was not answered, or the models are not what they should be.
     """
     environment = context.environment_context
-    options = environment and environment.config and environment.config.cmd_opts
-    if environment is None or not getattr(options, "autogenerate", False):
+    revision = environment and environment.context_opts.get("revision_context")
+    if environment is None or not revision or not revision.command_args["autogenerate"]:
         return
     script = directives[0]
+    proposal = Proposal(context, Questions(list(environment.get_x_argument())))
+    if not getattr(environment.config.cmd_opts, "autogenerate", False):  # `flask db check`
+        script.upgrade_ops.ops[:] = proposal.completed(script.upgrade_ops.ops, Renames())
+        return
     if script.head == "head":
         refuse_two(environment.script, context.get_current_heads())
-    proposal = Proposal(context, Questions(list(environment.get_x_argument())))
     found = proposal.find(script.upgrade_ops.ops)
     if not found:
         directives[:] = []
@@ -82,6 +85,11 @@ class Proposal:
             found = [*made, *self._compare(renames)]
         self._ask_values(found)
         self.questions.settle()
+        return self.completed(found, renames)
+
+    def completed(self, found: list[Any], renames: Renames) -> list[Any]:
+        """Return what autogenerate has found with what it does not see, in order."""
+        connection: Any = self.context.connection
         inspector = renames.seen(inspect(connection))
         found += changed_checks(self.context, inspector, self.metadata)
         with_checks(found, inspector)
