@@ -329,6 +329,7 @@ EXPECTED = {
     "schema_guard/revisions.py",
     "schema_guard/runner.py",
     "schema_guard/server.py",
+    "schema_guard/settings.py",
     "schema_guard/statements.py",
     "schema_guard/tables.py",
     "schema_guard/values.py",

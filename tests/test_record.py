@@ -271,6 +271,18 @@ def test_a_concurrent_index_that_failed_is_made_anew(any_project: Project, url: 
     assert count == "[(2,)]"
 
 
+@pytest.mark.parametrize("dbms", ["sqlite"])
+def test_a_statement_that_fails_is_one_message(any_project: Project, url: str) -> None:
+    run_sql(url, "ALTER TABLE schema_history RENAME COLUMN seconds TO minutes")
+    outcome = any_project.flask("db", "log", DATABASE_URL=url)
+
+    assert outcome.status == 1
+    assert "Traceback" not in outcome.output
+    assert "no such column: schema_history.seconds" in outcome.output
+    assert "Statement:  SELECT" in outcome.output
+    assert "DATABASE_URL" not in outcome.output
+
+
 def test_a_traceback_only_when_verbose(any_project: Project, url: str) -> None:
     with revisions(any_project, {"0002": 'raise KeyError("phone")'}):
         plain = any_project.flask("db", "upgrade", DATABASE_URL=url)

@@ -499,6 +499,33 @@ def test_a_revision_is_clean(service: Service) -> None:
         subprocess.run(program, check=True)  # noqa: S603 - its arguments are ours
 
 
+def test_what_the_application_gives_to_migrate_adds_to_the_guards(service: Service) -> None:
+    seen: list[Any] = []
+
+    def note(_context: object, _revision: object, directives: list[Any]) -> None:
+        seen.extend(directives)
+
+    service.extension.configure_args = {
+        "include_name": lambda name, kind, _: kind != "table" or name != "legacy",
+        "process_revision_directives": note,
+        "render_item": lambda kind, item, _: "sa.Text()" if isinstance(item, Point) else False,
+        "compare_type": False,
+        "render_as_batch": True,
+    }
+    service.models(users("name", 64, sa.Column("at", Point()), sa.Column("on", sa.Boolean, server_default=sa.false())))
+    service.run("CREATE TABLE legacy (id INTEGER)")
+    text = service.migrate()
+    assert text is not None
+    assert len(seen) == 1
+    assert "legacy" not in text
+    assert "sa.Text()" in text
+    assert "sa.false()" in text  # as the guards render it
+    service.upgrade()
+    assert service.migrate() is None  # not a word of schema_history
+
+
+
+
 class Point(sa.types.UserDefinedType[str]):
     """A type of the service's own."""
 

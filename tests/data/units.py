@@ -4,6 +4,7 @@ import pytest
 
 from schema_guard.checksum import checksum
 from schema_guard.fingerprint import named
+from schema_guard.losses import named as dropped
 
 SOURCE = '''
 """What it is."""
@@ -76,3 +77,24 @@ def test_a_checksum_tells_what_a_file_does(before: str, after: str) -> None:
 )
 def test_what_a_statement_of_mysql_changes(statement: str, names: list[str]) -> None:
     assert named(statement) == names
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("DROP TABLE a", [("a", None, None)]),
+        ('drop table if exists "A" , `b`,s.c CASCADE', [("A", None, None), ("b", None, None), ("c", None, "s")]),
+        ("ALTER TABLE a DROP b", [("a", "b", None)]),
+        ("ALTER TABLE ONLY s.a DROP COLUMN IF EXISTS b, ADD c INT", [("a", "b", "s")]),
+        ("ALTER TABLE a ADD x INT, DROP COLUMN b, DROP COLUMN c", [("a", "b", None), ("a", "c", None)]),
+        ("ALTER TABLE a DROP CONSTRAINT b, DROP INDEX c, DROP FOREIGN KEY d, DROP PRIMARY KEY", []),
+        ("ALTER TABLE a ALTER COLUMN b DROP NOT NULL, ALTER COLUMN b DROP DEFAULT", []),
+        ("DROP INDEX a", []),
+        ("UPDATE a SET b = 'DROP TABLE c'", []),
+    ],
+)
+def test_what_a_statement_drops(
+    statement: str, found: list[tuple[str, str | None, str | None]]
+) -> None:
+    """Of tables and columns."""
+    assert list(dropped(statement)) == found

@@ -9,12 +9,9 @@ from typing import Any
 from alembic import context
 from flask import current_app
 
-from schema_guard.autogenerate import include_object, render_item
 from schema_guard.connection import changes_schema, migration_connection
-from schema_guard.defaults import compare_default
-from schema_guard.proposal import propose
 from schema_guard.runner import run_migrations
-from schema_guard.tables import include_name
+from schema_guard.settings import settings
 
 extension = current_app.extensions["migrate"]
 metadata = extension.db.metadata
@@ -32,34 +29,24 @@ def configure_logging() -> None:
         logger.addHandler(logging.StreamHandler())
 
 
-def run_offline(settings: dict[str, Any]) -> None:
+def run_offline(options: dict[str, Any]) -> None:
     """Print the SQL instead of running it (`--sql`); no connection is made."""
     dialect = extension.db.engine.dialect.name
-    context.configure(
-        dialect_name=dialect, target_metadata=metadata, literal_binds=True, **settings
-    )
+    context.configure(dialect_name=dialect, target_metadata=metadata, literal_binds=True, **options)
     with context.begin_transaction():
         context.run_migrations()
 
 
-def run_online(settings: dict[str, Any]) -> None:
+def run_online(options: dict[str, Any]) -> None:
     """Run the migrations, each in a transaction of its own."""
     # Tests hand in an engine of their own.
     engine = context.config.attributes.get("connection") or extension.db.engine
     with migration_connection(engine, locked=changes_schema(context)) as connection:
-        run_migrations(context, connection, {"target_metadata": metadata, **settings})
+        run_migrations(context, connection, {"target_metadata": metadata, **options})
 
 
 configure_logging()
-options = {
-    "process_revision_directives": propose,
-    "compare_server_default": compare_default,
-    "include_name": include_name,
-    "include_object": include_object,
-    "render_item": render_item,
-    "transaction_per_migration": True,
-    **extension.configure_args,
-}
+options = settings(extension.configure_args)
 if context.is_offline_mode():
     run_offline(options)
 else:

@@ -8,13 +8,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from schema_guard.errors import GuardError, codes_of
+from schema_guard.errors import NOT_ALLOWED, GuardError, codes_of
 from schema_guard.heads import refuse_two
 from schema_guard.waits import is_lock_timeout
-
-# PostgreSQL: insufficient_privilege. MySQL: access denied to a database, command, column,
-# routine or server. SQLite has a name for it.
-NOT_ALLOWED = {"42501", 1044, 1142, 1143, 1227, 1370, "SQLITE_READONLY"}
 
 
 def explain(error: CommandError, connection: Connection, scripts: ScriptDirectory) -> GuardError:

@@ -39,7 +39,7 @@ def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection
 
     Raises:
         GuardError: the server cannot be reached, or is older than what the migrations are tested
-            on; or another migration has the lock for too long.
+            on; or another migration has the lock for too long; or a statement fails.
     """
     outer = _locked.get()
     if outer is not None and outer.engine.url == engine.url:
@@ -47,20 +47,19 @@ def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection
         yield outer
         return
     try:
-        opened = engine.connect()
-    except SQLAlchemyError as error:
-        raise connection_failed(engine.url, error) from None
-    with opened as connection, _without_limits(connection):
-        if not locked:
-            yield connection
-            return
-        with migration_lock(connection, current_app.config.get("MIGRATION_WAIT", 60)):
-            limit_waits(connection)
-            token = _locked.set(connection)
-            try:
+        with engine.connect() as connection, _without_limits(connection):
+            if not locked:
                 yield connection
-            finally:
-                _locked.reset(token)
+                return
+            with migration_lock(connection, current_app.config.get("MIGRATION_WAIT", 60)):
+                limit_waits(connection)
+                token = _locked.set(connection)
+                try:
+                    yield connection
+                finally:
+                    _locked.reset(token)
+    except SQLAlchemyError as error:
+        raise connection_failed(engine.url, error) from error
 
 
 def changes_schema(context: Any) -> bool:

@@ -5,6 +5,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 # How much of a statement a message shows.
 SHOWN = 200
+# PostgreSQL: insufficient_privilege. MySQL: access denied to a database, command, column,
+# routine or server. SQLite has a name for it.
+NOT_ALLOWED = {"42501", 1044, 1142, 1143, 1227, 1370, "SQLITE_READONLY"}
 
 
 class GuardError(click.ClickException):

@@ -22,7 +22,10 @@ from schema_guard.errors import GuardError
 
 ALLOW_LOSS = "allow-loss"
 NAME = r'(?:IF\s+EXISTS\s+)?(?P<{}>[`"\[\]\w.]+)'
-DROP_TABLE = re.compile(rf"\s*DROP\s+TABLE\s+{NAME.format('table')}", re.IGNORECASE)
+DROP_TABLE = re.compile(
+    r'\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<tables>[`"\[\]\w.]+(?:\s*,\s*[`"\[\]\w.]+)*)',
+    re.IGNORECASE,
+)
 ALTER_TABLE = re.compile(
     rf"\s*ALTER\s+TABLE\s+(?:ONLY\s+)?{NAME.format('table')}\s+(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
@@ -131,8 +134,9 @@ class Losses:
 def named(statement: str) -> Iterator[tuple[str, str | None, str | None]]:
     """Return the tables and columns that a statement drops: table, column, schema."""
     if found := DROP_TABLE.match(statement):
-        schema, name = _split(found["table"])
-        yield name, None, schema
+        for each in found["tables"].split(","):
+            schema, name = _split(each.strip())
+            yield name, None, schema
     elif found := ALTER_TABLE.match(statement):
         schema, name = _split(found["table"])
         for dropped in DROP_COLUMN.finditer(found["rest"]):

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from schema_guard.errors import GuardError, cause
+from schema_guard.errors import NOT_ALLOWED, GuardError, cause, codes_of, shorten
 from schema_guard.server import backend
 
 COMPOSE = Path(__file__).resolve().parent.parent / "compose.yaml"
@@ -136,6 +136,10 @@ def diagnose(error: BaseException) -> Problem:
 def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
     """Return the error for a database that cannot be used; the password is not shown."""
     name = url.render_as_string()
+    statement = getattr(error, "statement", None)
+    lost = getattr(error, "connection_invalidated", False)
+    if statement and not lost and not codes_of(error) & NOT_ALLOWED:
+        return GuardError(f"{name}: {cause(error)}.\nStatement:  {shorten(statement)}")
     if url.get_backend_name() == "sqlite":
         return GuardError(
             f"Cannot use the database {name}: {cause(error)}. Make its folder writable, or"

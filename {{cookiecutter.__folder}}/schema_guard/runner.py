@@ -29,7 +29,6 @@ from schema_guard.errors import GuardError, cause, shorten
 from schema_guard.fingerprint import half_made, invalid_indexes
 from schema_guard.journal import Journal, tell
 from schema_guard.losses import ALLOW_LOSS, LossError, Losses
-from schema_guard.problems import connection_failed
 from schema_guard.tables import make_tables
 from schema_guard.waits import may_be_tried_again, pause
 
@@ -59,8 +58,6 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
                 context.run_migrations()
     except CommandError as error:
         raise explain(error, connection, context.script) from error
-    except SQLAlchemyError as error:  # not a revision's
-        raise connection_failed(connection.engine.url, error) from error
 
 
 def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
