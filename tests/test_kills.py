@@ -6,7 +6,7 @@ from conftest import DATA, Project, revisions, url_of
 from servers import Server
 
 # Rounds beyond the kills before and after every statement.
-AT_RANDOM = 8
+AT_RANDOM = 4
 
 # What runs twice, or not at all, leaves other sums: nothing here may be run again unnoticed.
 REVISIONS = {
@@ -33,7 +33,7 @@ REVISIONS = {
     )
     op.execute("INSERT INTO entries SELECT id, id, owner FROM accounts")
     op.add_column("accounts", sa.Column("visits", sa.Integer()))
-    batches.BATCH = 150
+    batches.BATCH = 250
     batches.backfill("accounts", "visits", 1)
     op.execute("UPDATE accounts SET visits = visits + id, balance = balance + 1")
     op.create_index("ix_entries_words", "entries", ["words"])

@@ -40,7 +40,8 @@ def user_model(project: Project, old: str, new: str) -> Iterator[Path]:
 
 
 def typed(project: Project, answers: list[str], *arguments: str, **environ: str) -> Outcome:
-    """Run `flask` in a terminal, and type an answer to each question."""
+    """Run `flask` in a terminal, and type an answer to each question; they come in order."""
+    answers = list(answers)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [str(project.tool("flask")), *arguments],
@@ -117,6 +118,20 @@ def test_a_drop_is_asked_twice(any_project: Project) -> None:
             assert nobody.status == 1
             assert "There is nobody to ask. Nothing was written." in nobody.output
             assert "--drop roles.description" in nobody.output
+            ours, theirs = pty.openpty()
+            unseen = subprocess.run(  # with its output in a pipe nobody sees a question
+                [str(any_project.tool("flask")), "db", "migrate", "-m", "less"],
+                cwd=any_project.path,
+                env={**any_project.environ, "DATABASE_URL": url},
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=60,
+            )
+            os.close(ours)
+            os.close(theirs)
+            assert unseen.returncode == 1
             drop = typed(any_project, ["y"], "db", "migrate", "-m", "less", DATABASE_URL=url)
             assert drop.status == 0, drop.output
 

@@ -5,7 +5,6 @@ person says so: in the terminal, by `--allow-loss`, or in the revision, where ot
 """
 
 import re
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from sqlalchemy import Connection, column, event, func, inspect, select, table
 
 from schema_guard.allowances import allowance
 from schema_guard.errors import GuardError
+from schema_guard.questions import somebody_is_there
 
 ALLOW_LOSS = "allow-loss"
 NAME = r'(?:IF\s+EXISTS\s+)?(?P<{}>[`"\[\]\w.]+)'
@@ -119,7 +119,7 @@ class Losses:
 
     def ask(self, loss: LossError) -> bool:
         """Ask whether something may go; return it, and remember if so."""
-        if not sys.stdin.isatty():
+        if not somebody_is_there():
             return False
         if click.confirm(f"This upgrade drops {loss.what}, and {loss.count} with it. Go on?"):
             self.allowed.add(loss.what)
