@@ -337,6 +337,7 @@ def test_a_drop_is_counted_first(service: Service) -> None:
     text = path.read_text(encoding="utf-8")
     for comment, missing in {
         "# schema_guard: allow drop-column": "users.bio, and 7 values",
+        "# schema_guard: allow drop-column nobody reads them": "users.bio, and 7 values",
         "# schema_guard: allow drop-table -- nobody reads them": "users.bio, and 7 values",
         "# schema_guard: allow drop-column -- nobody reads them": "posts, and 8 rows",
     }.items():
