@@ -1,6 +1,6 @@
 """Two heads, which a merge of two branches leaves behind, and how they become one again.
 
-Promise: nobody makes a second head by accident, and nobody rewrites a revision that has run.
+Promise: nobody makes a second head by accident, and nobody rewrites a revision that has run here.
 """
 
 import re
@@ -129,12 +129,13 @@ def _git(folder: Path, *arguments: str) -> bool:
 
 def _moved(path: Path, old: str | None, new: str) -> str:
     """Return a revision's file with another revision to come after."""
-    text = path.read_text(encoding="utf-8")
-    assignment = re.compile(rf"^(down_revision\b[^=\n]*=\s*)(['\"]?){old}\2", re.MULTILINE)
+    text, quoted = path.read_text(encoding="utf-8"), re.escape(str(old))
+    assignment = re.compile(rf"^(down_revision\b[^=\n]*=\s*)(['\"]?){quoted}\2", re.MULTILINE)
     changed, number = assignment.subn(rf'\g<1>"{new}"', text)
     if number != 1:
         raise GuardError(f"{path}: its down_revision is not written as a text. Change it by hand.")
-    return re.sub(rf"^(Revises: *){old or ''}$", rf"\g<1>{new}", changed, flags=re.MULTILINE)
+    line = re.compile(rf"^(Revises: *){quoted if old else ''}$", re.MULTILINE)
+    return line.sub(rf"\g<1>{new}", changed)
 
 
 def _script(scripts: ScriptDirectory, revision: str) -> Script:

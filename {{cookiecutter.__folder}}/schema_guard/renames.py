@@ -169,30 +169,23 @@ class Renames:
 
 def rename_column(table: str, old: str, new: str, info: Any, dialect: Dialect) -> MigrateOperation:
     """Return what renames a column, with all that MySQL wants to hear again of it."""
-    if backend(dialect) != "mysql":
-        return RenameColumn(
-            table,
-            old,
-            modify_name=new,
-            existing_type=info["type"],
-            existing_nullable=info["nullable"],
-        )
-    if info.get("computed"):  # what it is computed from would be lost
-        statement = (
-            f"ALTER TABLE {dialect.identifier_preparer.quote(table)} RENAME COLUMN {{}} TO {{}}"
-        )
-        return RenameName(statement, old, new, dialect)
-    default = info.get("default")
-    counts: Any = {"autoincrement": True} if info.get("autoincrement") is True else {}
+    more: Any = {}
+    if backend(dialect) == "mysql":
+        if info.get("computed"):  # what it is computed from would be lost
+            quoted = dialect.identifier_preparer.quote(table)
+            return RenameName(f"ALTER TABLE {quoted} RENAME COLUMN {{}} TO {{}}", old, new, dialect)
+        default = info.get("default")
+        more["existing_server_default"] = DefaultClause(text(default)) if default else None
+        more["existing_comment"] = info.get("comment")
+        if info.get("autoincrement") is True:
+            more["autoincrement"] = True
     return RenameColumn(
         table,
         old,
         modify_name=new,
         existing_type=info["type"],
         existing_nullable=info["nullable"],
-        existing_server_default=DefaultClause(text(default)) if default else None,
-        existing_comment=info.get("comment"),
-        **counts,
+        **more,
     )
 
 
