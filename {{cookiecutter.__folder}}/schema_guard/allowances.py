@@ -5,12 +5,24 @@ nothing.
 """
 
 import ast
+import io
 import re
-from collections.abc import Iterable
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-COMMENT = re.compile(r"#\s*schema_guard:\s*allow\s+(?P<rule>[\w-]+)\s+--\s+(?P<reason>\S.*)")
+COMMENT = re.compile(r"#\s*schema_guard:\s*allow\s+(?P<rule>[\w-]+)(?:\s+--\s+(?P<reason>\S.*))?")
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """A comment that allows something."""
+
+    rule: str
+    reason: str | None
+    line: int
 
 
 def allowance(rule: str, stack: Iterable[tuple[FrameType, int]]) -> str | None:
@@ -22,24 +34,39 @@ def allowance(rule: str, stack: Iterable[tuple[FrameType, int]]) -> str | None:
     """
     for frame, line in stack:
         if {"revision", "down_revision"} <= frame.f_globals.keys():
-            for text in _lines(Path(frame.f_code.co_filename).read_text(encoding="utf-8"), line):
-                found = COMMENT.search(text)
-                if found and found["rule"] == rule:
-                    return found["reason"]
+            source = Path(frame.f_code.co_filename).read_text(encoding="utf-8")
+            for found in beside(source, line):
+                if found.rule == rule and found.reason:
+                    return found.reason
     return None
 
 
-def _lines(source: str, line: int) -> list[str]:
-    """Return the lines of the statement on a line, and the comments right above it."""
+def allowances(source: str) -> Iterator[Allowance]:
+    """Return all that a revision allows, with a reason or without."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        found = COMMENT.search(token.string) if token.type == tokenize.COMMENT else None
+        if found:
+            yield Allowance(found["rule"], found["reason"], token.start[0])
+
+
+def beside(source: str, line: int) -> list[Allowance]:
+    """Return what is allowed by comments on the statement of a line, or right above it."""
     lines = source.splitlines()
-    # A `with` reaches over its whole body: the smallest one is meant.
+    statement = statement_of(source, line)
+    if statement is None:
+        return []
+    first, last = statement.lineno, statement.end_lineno or statement.lineno
+    while first > 1 and lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    return [found for found in allowances(source) if first <= found.line <= last]
+
+
+def statement_of(source: str, line: int) -> ast.stmt | None:
+    """Return the smallest statement on a line: a `with` reaches over its whole body."""
     around = [
         node
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
     ]
-    smallest = min(around, key=lambda node: (node.end_lineno or 0) - node.lineno)
-    first = smallest.lineno - 1
-    while first and lines[first - 1].lstrip().startswith("#"):
-        first -= 1
-    return lines[first : smallest.end_lineno]
+    sizes = [(node.end_lineno or 0) - node.lineno for node in around]
+    return around[sizes.index(min(sizes))] if around else None

@@ -18,8 +18,8 @@ from schema_guard.server import backend
 def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
     """Write what Alembic would write for the DBMS at hand, or for this application, only.
 
-    A revision has to run on every DBMS, and unchanged in a year: it must not import the
-    application, whose types will have moved on.
+    Its types have to be those of every DBMS, and it has to run unchanged in a year: it must not
+    import the application, whose types will have moved on.
 
     Returns:
         Python for the revision, or False for what Alembic renders well itself.

@@ -12,7 +12,7 @@ import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate.cli import check, downgrade, migrate, stamp, upgrade
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, make_url
 
 from schema_guard import history
 from schema_guard.backup import BACKUP, contents
@@ -47,6 +47,8 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 }
 
 
+FORMATS = ("text", "json", "github")
+DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
 # What of Flask-Migrate runs env.py, and shows nothing more when it is verbose.
 EXTENDED: tuple[click.Command, ...] = (check, downgrade, migrate, stamp, upgrade)
 
@@ -170,7 +172,39 @@ def rebase(revision: str | None) -> None:
         click.echo(rebase_head(scripts, current_heads(connection), revision))
 
 
-OWN: tuple[click.Command, ...] = (backup, create, drop, log, prepare, rebase, restore)
+@click.command("lint")
+@click.argument("revisions", required=False)
+@click.option("--dialect", type=click.Choice(DIALECTS), help="By default the project's.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@with_appcontext
+def lint_revisions(revisions: str | None, dialect: str | None, form: str) -> None:
+    """Say what REVISIONS would do to a service that runs; by default what git's main has not.
+
+    REVISIONS is a revision, or a range such as `0007:head`. Nothing is run, and no database asked.
+    The exit status is 1 if there is a finding.
+    """
+    # Nothing else needs the rules: they would slow every start.
+    from schema_guard.lint.linter import lint  # noqa: PLC0415
+    from schema_guard.lint.report import report  # noqa: PLC0415
+
+    spoken = make_url(f"{dialect}://").get_dialect()() if dialect else _engine().dialect
+    judged = lint(script_directory(), spoken, revisions)
+    for line in report(judged, form):
+        click.echo(line)
+    if judged.findings:
+        click.get_current_context().exit(1)
+
+
+OWN: tuple[click.Command, ...] = (
+    backup,
+    create,
+    drop,
+    lint_revisions,
+    log,
+    prepare,
+    rebase,
+    restore,
+)
 
 
 def extended(command: click.Command) -> click.Command:

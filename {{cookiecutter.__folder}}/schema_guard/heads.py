@@ -13,7 +13,7 @@ from alembic.script import Script, ScriptDirectory
 from schema_guard.errors import GuardError
 
 # Where others have what is shared, the first one that there is.
-SHARED = ("origin/HEAD", "main", "master")
+SHARED = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
 
 def refuse_two(scripts: ScriptDirectory, current: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ def rebase(scripts: ScriptDirectory, current: Iterable[str], mine: str | None) -
             else f"There are {len(heads)} heads, {', '.join(heads)}: rebase takes two."
         )
     if mine is None:
-        own = [head for head in heads if not is_shared(_script(scripts, head))]
+        own = [head for head in heads if is_shared(_script(scripts, head)) is False]
         if len(own) != 1:
             raise GuardError(
                 f"Which of {heads[0]} and {heads[1]} is not shared yet cannot be told from git:"
@@ -105,13 +105,13 @@ def ancestors(scripts: ScriptDirectory, revisions: Iterable[str]) -> set[str]:
     return found
 
 
-def is_shared(script: Script) -> bool:
-    """Return whether git's main branch has a revision's file; true where that is not known."""
+def is_shared(script: Script) -> bool | None:
+    """Return whether git's main branch has a revision's file; None where that is not known."""
     path = Path(script.path)
     for branch in SHARED:
         if _git(path.parent, "rev-parse", "--verify", "--quiet", branch):
             return _git(path.parent, "cat-file", "-e", f"{branch}:./{path.name}")
-    return True
+    return None
 
 
 def _git(folder: Path, *arguments: str) -> bool:

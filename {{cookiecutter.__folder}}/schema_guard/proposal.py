@@ -23,6 +23,7 @@ from schema_guard.likeness import best_columns, best_tables
 from schema_guard.order import needed, ordered
 from schema_guard.questions import NOTHING, Questions
 from schema_guard.renames import Renames
+from schema_guard.safe import safe
 from schema_guard.values import fill_value, model_default
 
 logger = logging.getLogger("alembic")
@@ -52,8 +53,13 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
         return
     undone = [_without_requiring(each.reverse()) for each in reversed(found)]
     with_bound_checks(undone, context)
-    script.upgrade_ops.ops[:] = needed(proposal.filled(found))
-    script.downgrade_ops.ops[:] = needed(undone)
+    written = safe(needed(proposal.filled(found)), context.dialect)
+    # Only what is written needs the rules: they would slow every start.
+    from schema_guard.lint.remarks import remark  # noqa: PLC0415
+
+    remark(context, written)
+    script.upgrade_ops.ops[:] = written
+    script.downgrade_ops.ops[:] = safe(needed(undone), context.dialect)
 
 
 class Proposal:

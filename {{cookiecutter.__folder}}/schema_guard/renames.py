@@ -47,8 +47,8 @@ class RenameTable(ops.RenameTableOp):
         return RenameTable(self.new_table_name, self.table_name)
 
 
-@renderers.dispatch_for(RenameTable)
-def _render(context: AutogenContext, rename: RenameTable) -> str:
+@renderers.dispatch_for(ops.RenameTableOp)
+def _render(context: AutogenContext, rename: ops.RenameTableOp) -> str:
     prefix = context.opts["alembic_module_prefix"]
     return f"{prefix}rename_table({rename.table_name!r}, {rename.new_table_name!r})"
 

@@ -1,7 +1,8 @@
-"""The migrations as code: one head, up, down and up again, and no difference from the models."""
+"""The migrations as code: one head, up and down, like the models, and safe for what runs."""
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from flask.testing import FlaskCliRunner
 from pytest_alembic.runner import MigrationContext as AlembicRunner
 from pytest_alembic.tests import (
     test_model_definitions_match_ddl,
@@ -34,3 +35,8 @@ def test_downgrade_to_base_leaves_no_table(
 
     tables = set(inspect(alembic_engine).get_table_names())
     assert tables - OWN_TABLES == {"alembic_version"}
+
+
+def test_new_revisions_stop_nobody_and_lose_nothing(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["db", "lint"])
+    assert result.exit_code == 0, result.output

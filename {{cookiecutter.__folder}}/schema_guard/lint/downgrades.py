@@ -1,0 +1,96 @@
+"""Rules about `downgrade()`."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from copy import deepcopy
+from typing import Any
+
+from alembic.operations import ops
+from alembic.script import Script
+
+from schema_guard.errors import cause
+from schema_guard.lint.acts import Act, Performance
+from schema_guard.lint.rules import RULES, Finding, Scene, told
+from schema_guard.lint.shape import Shape
+from schema_guard.lint.sql import Raw
+
+MISSING = told("missing-downgrade", "What the revision did cannot be undone when it has to be.")
+IRREVERSIBLE = told("irreversible-downgrade", "Undone, it leaves the database as it never was.")
+
+
+def judge_downgrade(
+    script: Script, up: list[Act], down: Performance, before: Shape, scene: Scene
+) -> Iterator[Finding]:
+    """Return what is wrong with the undoing of a revision.
+
+    Args:
+        script: the revision.
+        up: what it does.
+        down: what undoes it.
+        before: the schema before it.
+        scene: of the upgrade, which was judged.
+    """
+    line = _line_of(script)
+    recipe = f"def downgrade() -> None:\n{_indented(_undoing(up, scene))}"
+    if down.raised is not None:
+        allow = "# schema_guard: allow irreversible-downgrade -- a backup is the way back"
+        code = f"{recipe}\n# or, where nothing brings back what it took:\n{allow}"
+        yield Finding(IRREVERSIBLE, cause(down.raised), script.revision, code, line)
+    elif up and not down.acts:
+        yield Finding(MISSING, RULES[MISSING].danger, script.revision, recipe, line)
+    elif not any(isinstance(act.operation, Raw) for act in (*up, *down.acts)):
+        after = deepcopy(scene.shape)
+        for act in down.acts:
+            after.apply(act, script.revision)
+        wrong = [
+            f"{what} {'is missing' if (of, kind, what) in before.names() else 'stays'}"
+            for of, kind, what in sorted(before.names() ^ after.names())
+            if kind in {"table", "column"}
+        ]
+        if wrong:
+            danger = f"{RULES[IRREVERSIBLE].danger} ({'; '.join(wrong)})"
+            yield Finding(IRREVERSIBLE, danger, script.revision, recipe, line)
+
+
+def _undoing(up: list[Act], scene: Scene) -> str:
+    """Return the code that undoes a revision, as far as it can be told."""
+    operations = [undone for act in reversed(up) if (undone := _undone(act.operation))]
+    return scene.code(*operations) if operations else "..."
+
+
+def _undone(operation: Any) -> Any:
+    """Return what undoes an operation; None if the operation does not tell."""
+    if isinstance(operation, ops.AlterColumnOp):
+        return _altered_back(operation)
+    known = getattr(operation, "_reverse", None) is not None
+    if isinstance(operation, ops.DropTableOp | ops.DropColumnOp | ops.DropIndexOp) and not known:
+        return None
+    with suppress(AttributeError, NotImplementedError, ValueError):
+        return operation.reverse()
+    return None
+
+
+def _altered_back(operation: ops.AlterColumnOp) -> ops.AlterColumnOp | None:
+    """Return the same with what was there; Alembic keeps the new name, and needs the old type."""
+    retyped = operation.modify_type is not None
+    if retyped and operation.existing_type is None:
+        return None
+    required = operation.modify_nullable
+    return ops.AlterColumnOp(
+        operation.table_name,
+        operation.modify_name or operation.column_name,
+        schema=operation.schema,
+        existing_type=operation.modify_type if retyped else operation.existing_type,
+        modify_type=operation.existing_type if retyped else None,
+        modify_nullable=None if required is None else not required,
+        modify_name=operation.column_name if operation.modify_name else None,
+    )
+
+
+def _indented(code: str) -> str:
+    return "\n".join(f"    {line}" for line in code.splitlines())
+
+
+def _line_of(script: Script) -> int:
+    downgrade = getattr(script.module, "downgrade", None)
+    return downgrade.__code__.co_firstlineno if downgrade else 1

@@ -1,0 +1,111 @@
+"""Which revisions are judged, and what is allowed in them."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from flask import current_app
+from sqlalchemy import Dialect
+
+# Importing them registers them.
+from schema_guard.allowances import allowances, beside
+from schema_guard.errors import GuardError, cause
+from schema_guard.heads import is_shared
+from schema_guard.lint import columns, constraints, indexes, rows, servers, tables  # noqa: F401
+from schema_guard.lint.acts import perform
+from schema_guard.lint.downgrades import judge_downgrade
+from schema_guard.lint.rules import RULES, Finding, Scene, judge, told
+
+NOT_READ = told("not-read", "It stopped here while it was read: what comes after is not judged.")
+NO_REASON = told("allow-without-reason", "Nobody can judge it: a reason is missing, ` -- why`.")
+UNUSED = told("unused-allow", "It allows nothing that is done here, and would hide it one day.")
+
+
+@dataclass
+class Judged:
+    """What was found.
+
+    Attributes:
+        revisions: that were judged.
+        findings: by the path of the revision's file.
+    """
+
+    revisions: list[str] = field(default_factory=list)
+    findings: list[tuple[Path, Finding]] = field(default_factory=list)
+
+
+def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judged:
+    """Judge revisions.
+
+    Args:
+        scripts: the revisions of the code.
+        dialect: of the DBMS that they are judged for.
+        asked: a revision, or a range as `flask db history -r` takes it; by default all that git's
+            main branch has not (without git, all).
+
+    Raises:
+        GuardError: there is no such revision.
+    """
+    chosen, together = _chosen(scripts, asked)
+    names = current_app.extensions["migrate"].db.metadata
+    judged = Judged()
+    scene = Scene(dialect)
+    for script in reversed(list(scripts.walk_revisions())):
+        up = perform(script, "upgrade", scripts, dialect, names)
+        before = deepcopy(scene.shape)
+        added = scene.added if together else set()
+        scene = Scene(dialect, scene.shape, up.acts, script.revision, set(), added)
+        if script.revision not in chosen:
+            for act in up.acts:
+                scene.shape.apply(act, script.revision)
+            continue
+        found = list(judge(scene))
+        if up.raised is not None:
+            why = f"{RULES[NOT_READ].danger} ({cause(up.raised)})"
+            recipe = "# the values of rows, and what a server says, are not there when it is read"
+            found.append(Finding(NOT_READ, why, script.revision, recipe, up.line))
+        down = perform(script, "downgrade", scripts, dialect, names)
+        found += judge_downgrade(script, up.acts, down, before, scene)
+        judged.revisions.append(script.revision)
+        path = Path(script.path)
+        judged.findings += [(path, each) for each in _not_allowed(path, found, scene)]
+    return judged
+
+
+def _chosen(scripts: ScriptDirectory, asked: str | None) -> tuple[set[str], bool]:
+    """Return revisions to be judged, and whether they reach production together."""
+    if asked is not None:
+        first, colon, last = asked.partition(":")
+        try:
+            if not colon:
+                return {script.revision for script in scripts.get_revisions(asked)}, True
+            walked = scripts.walk_revisions(first or "base", last or "heads")
+            return {script.revision for script in walked}, True
+        except CommandError as error:
+            raise GuardError(f"{error}. See `flask db history`.") from error
+    every = list(scripts.walk_revisions())
+    shared = {script.revision: is_shared(script) for script in every}
+    known = None not in shared.values()
+    return {revision for revision, there in shared.items() if not there}, known
+
+
+def _not_allowed(path: Path, found: list[Finding], scene: Scene) -> Iterator[Finding]:
+    """Return what nobody has allowed, and what was allowed in vain."""
+    source = path.read_text(encoding="utf-8")
+    used = set()
+    for finding in found:
+        allowed = [each for each in beside(source, finding.line) if each.rule == finding.rule]
+        used |= {each.line for each in allowed}
+        if not any(each.reason for each in allowed):
+            yield finding
+    for each in allowances(source):
+        rule = RULES.get(each.rule)
+        if each.line in used and not each.reason:
+            code = f"# schema_guard: allow {each.rule} -- why nothing is lost, and nobody waits"
+            yield Finding(NO_REASON, RULES[NO_REASON].danger, each.rule, code, each.line)
+        elif each.line not in used and (rule is None or scene.backend in rule.backends):
+            code = "# without this comment"
+            yield Finding(UNUSED, RULES[UNUSED].danger, each.rule, code, each.line)
