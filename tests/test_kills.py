@@ -60,10 +60,20 @@ def downgrade() -> None:
                 f" WHERE id BETWEEN {first} AND {first + 99}"
             )
             assert done.rowcount == 100
+    if op.get_context().dialect.name != "sqlite":
+        from schema_guard.online import online
+        key = ("fk_entries_id", "entries", "accounts", ["id"], ["id"])
+        with online():
+            op.create_foreign_key(*key, postgresql_not_valid=True)
+    if op.get_context().dialect.name == "postgresql":
+        with op.get_context().autocommit_block():
+            op.execute("ALTER TABLE entries VALIDATE CONSTRAINT fk_entries_id")
     op.execute("UPDATE accounts SET balance = balance + 1000")
 
 
 def downgrade() -> None:
+    if op.get_context().dialect.name != "sqlite":
+        op.drop_constraint("fk_entries_id", "entries", type_="foreignkey")
     op.execute("UPDATE accounts SET balance = balance - 1000")
     with op.get_context().autocommit_block():
         op.execute("UPDATE accounts SET balance = balance - 7")

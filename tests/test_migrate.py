@@ -20,7 +20,7 @@ def test_changes_there_and_back(any_project: Project, server: Server | None) -> 
     outcome = any_project.run(*pytest, DATA / "changes.py", DATABASE_URL=url)
 
     assert outcome.status == 0, outcome.output
-    assert "22 passed" in outcome.output
+    assert "24 passed" in outcome.output
 
 
 @contextmanager

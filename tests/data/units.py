@@ -90,6 +90,9 @@ def test_what_a_statement_of_mysql_changes(statement: str, names: list[str]) -> 
         ("ALTER TABLE a DROP CONSTRAINT b, DROP INDEX c, DROP FOREIGN KEY d, DROP PRIMARY KEY", []),
         ("ALTER TABLE a ALTER COLUMN b DROP NOT NULL, ALTER COLUMN b DROP DEFAULT", []),
         ("DROP INDEX a", []),
+        ('ALTER TABLE "My Table" DROP "A b"', [("My Table", "A b", None)]),
+        ("SELECT 1; DROP TABLE a -- , b", [("a", None, None)]),
+        ("INSERT INTO a VALUES ('; DROP TABLE b')", []),
         ("UPDATE a SET b = 'DROP TABLE c'", []),
     ],
 )

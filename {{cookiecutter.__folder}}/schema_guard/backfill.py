@@ -10,7 +10,7 @@ from alembic import op
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import MigrateOperation
-from sqlalchemy import MetaData, Table, column, select, table, update
+from sqlalchemy import ClauseElement, MetaData, Table, column, literal, select, table, update
 
 from schema_guard.journal import REPEATABLE
 
@@ -32,7 +32,8 @@ def backfill(of: str, name: str, value: object, *, schema: str | None = None) ->
     """
     context = op.get_context()
     if context.as_sql:
-        plain = table(of, column(name), schema=schema)
+        kind = None if isinstance(value, ClauseElement) else literal(value).type
+        plain = table(of, column(name, kind), schema=schema)
         fill = update(plain).where(plain.c[name].is_(None)).values({name: value})
         op.execute(fill.execution_options(**{REPEATABLE: True}))  # lint knows it by that
         return

@@ -19,22 +19,10 @@ from sqlalchemy import Connection, column, event, func, inspect, select, table
 from schema_guard.allowances import allowance
 from schema_guard.errors import GuardError
 from schema_guard.questions import somebody_is_there
+from schema_guard.sql import read
 
 ALLOW_LOSS = "allow-loss"
-NAME = r'(?:IF\s+EXISTS\s+)?(?P<{}>[`"\[\]\w.]+)'
-DROP_TABLE = re.compile(
-    r'\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<tables>[`"\[\]\w.]+(?:\s*,\s*[`"\[\]\w.]+)*)',
-    re.IGNORECASE,
-)
-ALTER_TABLE = re.compile(
-    rf"\s*ALTER\s+TABLE\s+(?:ONLY\s+)?{NAME.format('table')}\s+(?P<rest>.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-DROP_COLUMN = re.compile(
-    r"\bDROP\s+(?:COLUMN\s+)?(?!(?:CHECK|CONSTRAINT|DEFAULT|FOREIGN|IDENTITY|EXPRESSION|INDEX|KEY"
-    rf"|NOT|PARTITION|PERIOD|PRIMARY|SYSTEM)\b){NAME.format('column')}",
-    re.IGNORECASE,
-)
+DROP = re.compile(r"\bDROP\b", re.IGNORECASE)
 
 _counting: ContextVar["Losses | None"] = ContextVar("counting", default=None)
 
@@ -133,19 +121,13 @@ class Losses:
 
 def named(statement: str) -> Iterator[tuple[str, str | None, str | None]]:
     """Return the tables and columns that a statement drops: table, column, schema."""
-    if found := DROP_TABLE.match(statement):
-        for each in found["tables"].split(","):
-            schema, name = _split(each.strip())
-            yield name, None, schema
-    elif found := ALTER_TABLE.match(statement):
-        schema, name = _split(found["table"])
-        for dropped in DROP_COLUMN.finditer(found["rest"]):
-            yield name, _split(dropped["column"])[1], schema
-
-
-def _split(name: str) -> tuple[str | None, str]:
-    schema, _, last = re.sub(r'[`"\[\]]', "", name).rpartition(".")
-    return schema or None, last
+    if not DROP.search(statement):
+        return
+    for operation in read(statement):
+        if isinstance(operation, ops.DropTableOp):
+            yield operation.table_name, None, operation.schema
+        elif isinstance(operation, ops.DropColumnOp):
+            yield operation.table_name, operation.column_name, operation.schema
 
 
 @Operations.implementation_for(ops.DropColumnOp, replace=True)

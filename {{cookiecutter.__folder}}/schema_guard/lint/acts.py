@@ -27,7 +27,7 @@ from sqlalchemy.types import to_instance
 
 from schema_guard.allowances import statement_of
 from schema_guard.journal import REPEATABLE
-from schema_guard.lint.sql import Rebuild, read
+from schema_guard.sql import Rebuild, read
 
 # What MySQL and MariaDB are told, so that they refuse to stop writes.
 STATED = re.compile(r"LOCK\s*=?\s*NONE|ALGORITHM\s*=?\s*(INSTANT|NOCOPY)", re.IGNORECASE)

@@ -9,8 +9,8 @@ from sqlalchemy.sql.elements import conv
 
 from schema_guard.lint.acts import Act
 from schema_guard.lint.rules import SERVERS, Hits, Scene, known, rule
-from schema_guard.lint.sql import Raw
 from schema_guard.safe import Alone
+from schema_guard.sql import Raw
 
 
 def _is_valid(act: Act, scene: Scene, kind: type[Any]) -> bool:

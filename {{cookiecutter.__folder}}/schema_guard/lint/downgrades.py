@@ -12,7 +12,7 @@ from schema_guard.errors import cause
 from schema_guard.lint.acts import Act, Performance
 from schema_guard.lint.rules import RULES, Finding, Scene, told
 from schema_guard.lint.shape import Shape
-from schema_guard.lint.sql import Raw
+from schema_guard.sql import Raw
 
 MISSING = told("missing-downgrade", "What the revision did cannot be undone when it has to be.")
 IRREVERSIBLE = told("irreversible-downgrade", "Undone, it leaves the database as it never was.")

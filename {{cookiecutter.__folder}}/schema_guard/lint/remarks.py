@@ -11,8 +11,8 @@ from sqlalchemy import func, select, table
 from schema_guard.lint import columns, constraints, indexes, rows, servers, tables  # noqa: F401
 from schema_guard.lint.acts import Act
 from schema_guard.lint.rules import RULES, Scene, judge
-from schema_guard.lint.sql import Rebuild, read
 from schema_guard.safe import Alone, Block, Comment, Online
+from schema_guard.sql import Rebuild, read
 
 # autogenerate.py says what drops lose; what a new column refers to comes after it, safely.
 SAID = {"add-foreign-key", "add-unique", "drop-column", "drop-table"}

@@ -7,8 +7,8 @@ from alembic.operations import ops
 from schema_guard.backfill import Fill
 from schema_guard.lint.acts import Act
 from schema_guard.lint.rules import SERVERS, Hits, Scene, changes_schema, rule
-from schema_guard.lint.sql import Raw
 from schema_guard.safe import Alone
+from schema_guard.sql import Raw
 
 # One column, of all rows or of those in which it is NULL: what `backfill` does.
 ASSIGNMENT = re.compile(

@@ -18,9 +18,9 @@ from sqlalchemy.types import NullType
 from schema_guard.autogenerate import render_item
 from schema_guard.lint.acts import Act
 from schema_guard.lint.shape import Shape
-from schema_guard.lint.sql import Raw, Rebuild
 from schema_guard.safe import Block, Comment, in_place, safe
 from schema_guard.server import backend
+from schema_guard.sql import Raw, Rebuild
 
 # What a rule finds: the thing it is about, and the code to write instead.
 Hits = Iterator[tuple[str, str]]

@@ -4,8 +4,8 @@ from alembic.operations import ops
 
 from schema_guard.lint.acts import Act
 from schema_guard.lint.rules import Hits, Scene, changes_schema, rule
-from schema_guard.lint.sql import Raw
 from schema_guard.safe import in_place
+from schema_guard.sql import Raw
 
 
 def _name(act: Act) -> str:

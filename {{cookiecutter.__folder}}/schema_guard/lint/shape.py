@@ -8,7 +8,7 @@ from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column
 
 from schema_guard.lint.acts import Act
-from schema_guard.lint.sql import Raw
+from schema_guard.sql import Raw
 
 PLAIN = re.compile(r'[`"\[\]()\s]')
 

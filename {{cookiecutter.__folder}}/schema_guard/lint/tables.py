@@ -7,7 +7,7 @@ from alembic.operations import ops
 from schema_guard.enums import Call
 from schema_guard.lint.acts import Act
 from schema_guard.lint.rules import Hits, Scene, rule
-from schema_guard.lint.sql import Raw, Rebuild
+from schema_guard.sql import Raw, Rebuild
 
 
 def _is_raw(act: Act, kind: str) -> bool:

@@ -15,7 +15,9 @@ from sqlalchemy import Column, DefaultClause, ForeignKey, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType, TypeEngine
 
-NAME = r'(?P<{}>[`"\[\]\w.$]+)'
+PART = r'(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$]+)'
+WHOLE = rf"{PART}(?:\.{PART})*"
+NAME = rf"(?P<{{}}>{WHOLE})"
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 TEXT = re.compile(r"'(?:[^']|'')*'")
 # What stops nobody for long, and loses nothing.
@@ -27,6 +29,7 @@ HARMLESS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 DEFAULT = re.compile(r"\bDEFAULT\s+(\([^)]*\)|'(?:[^']|'')*'|[^\s(]+(?:\([^)]*\))?)", re.IGNORECASE)
+REFERENCES = rf"\bREFERENCES\s+({WHOLE})(?:\s*\(([^)]*)\))?"
 TRANSACTION = re.compile(r"(BEGIN|COMMIT|END|ROLLBACK|START\s+TRANSACTION)\b", re.IGNORECASE)
 
 
@@ -82,8 +85,9 @@ def _parts(sql: str, separator: str) -> Iterator[str]:
 
 
 def _split(name: str) -> tuple[str | None, str]:
-    schema, _, last = re.sub(r'[`"\[\]]', "", name).rpartition(".")
-    return schema or None, last
+    """Return the schema and the last part of a name, without quotes."""
+    *schema, last = [part.strip('`"[]') for part in re.findall(PART, name)] or [""]
+    return ".".join(schema) or None, last
 
 
 def _bare(name: str) -> str:
@@ -91,7 +95,8 @@ def _bare(name: str) -> str:
 
 
 def _columns(words: str) -> list[str]:
-    return [_bare(re.split(r"[\s(]", part)[0]) for part in _parts(words, ",")]
+    found = (re.match(WHOLE, part) for part in _parts(words, ","))
+    return [_bare(each[0]) if each else "(expression)" for each in found]
 
 
 def _create_index(found: re.Match[str], _sql: str) -> Iterator[MigrateOperation]:
@@ -178,9 +183,9 @@ def _add_column(found: re.Match[str], table: str, schema: str | None) -> Iterato
         "unique": bool(re.search(r"\b(UNIQUE|PRIMARY\s+KEY)\b", upper)),
         "checked": bool(re.search(r"\bCHECK\b", upper)),
     }
-    refers = re.search(r"\bREFERENCES\s+([`\"\w.]+)(?:\s*\(([^)]*)\))?", words, re.IGNORECASE)
+    refers = re.search(REFERENCES, words, re.IGNORECASE)
     if refers:
-        target = re.sub(r'[`"]', "", refers[1])
+        target = ".".join(filter(None, _split(refers[1])))
         column.append_foreign_key(ForeignKey(f"{target}.{_bare(refers[2] or 'id')}"))
     column.info.update(facts)
     yield ops.AddColumnOp(table, column, schema=schema)
@@ -194,7 +199,7 @@ def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Ite
     if "USING INDEX" in upper:
         return
     if upper.startswith("FOREIGN"):
-        target = re.search(r"REFERENCES\s+([`\"\w.]+)(?:\s*\(([^)]*)\))?", words, re.IGNORECASE)
+        target = re.search(REFERENCES, words, re.IGNORECASE)
         of_schema, of = _split(target[1]) if target else (None, "?")
         theirs = _columns(target[2] or "id") if target else []
         kw = {"source_schema": schema, "referent_schema": of_schema, **valid}
@@ -260,7 +265,7 @@ def _compiled(*pairs: tuple[str, Any]) -> list[tuple[re.Pattern[str], Any]]:
 
 T, C, N = NAME.format("table"), NAME.format("column"), NAME.format("name")
 OLD, NEW = NAME.format("old"), NAME.format("new")
-LIST = r"(?P<names>[`\"\w.$]+(?:\s*,\s*[`\"\w.$]+)*)"
+LIST = rf"(?P<names>{WHOLE}(?:\s*,\s*{WHOLE})*)"
 AFTER_INDEX = r"(?:INCLUDE|WHERE|WITH|NULLS|ALGORITHM|LOCK|TABLESPACE|USING|COMMENT|$)"
 CREATE_INDEX = (
     r"CREATE (?P<kind>UNIQUE |FULLTEXT |SPATIAL )?INDEX (?P<concurrently>CONCURRENTLY )?"
