@@ -353,11 +353,12 @@ class Revisions:
             old.unlink()
         path.write_text(text, encoding="utf-8")
 
-    def lint(self, asked: str | None = "0002") -> Judged:
-        """Judge a revision."""
+    def lint(self, asked: str | None = "0002", dialect: str | None = None) -> Judged:
+        """Judge a revision, for the DBMS at hand or another one."""
+        other = dialect and sa.make_url(f"{dialect}://").get_dialect()()
         with self.app.app_context():
             vars(self.extension).pop("script_directory", None)
-            return lint(script_directory(), self.engine.dialect, asked)
+            return lint(script_directory(), other or self.engine.dialect, asked)
 
     def upgrade(self, revision: str = "head") -> None:
         """Run what is pending, up to a revision."""
@@ -409,7 +410,7 @@ def fill(service: Revisions) -> None:
 
 def of(service: Revisions, case: Case) -> bool:
     """Return whether a case is one of the DBMS at hand."""
-    return {"postgresql": "P", "mysql": "M", "sqlite": "S"}[service.engine.dialect.name] in case.dialects
+    return service.engine.dialect.name in {DIALECTS[letter] for letter in case.dialects}
 
 
 def found(judged: Judged) -> list[str]:
@@ -456,26 +457,181 @@ def test_every_rule_has_its_case_and_its_place_in_the_docs() -> None:
     assert re.findall(r"^### (\S+)$", docs.read_text(encoding="utf-8"), re.MULTILINE) == sorted(RULES)
 
 
-@pytest.mark.parametrize(
-    "safe",
-    [
-        "op.create_table('t', sa.Column('x', sa.Integer), sa.Column('y', sa.Integer, index=True))\n"
-        "op.create_index('ix', 't', ['x'])\n"
-        "op.create_unique_constraint('uq', 't', ['x'])\n"
-        "op.create_foreign_key('fk', 't', 'users', ['x'], ['id'])\n"
-        "op.create_check_constraint('ck', 't', 'x > 0')\n"
-        "op.alter_column('t', 'x', existing_type=sa.Integer(), nullable=False)\n"
-        "op.rename_table('t', 't2')\nop.drop_column('t2', 'y')\nop.drop_table('t2')",
-        "op.execute('INSERT INTO posts (id) VALUES (1)')",
-        "op.execute('SELECT 1; -- DROP TABLE users\\n/* DELETE FROM users */')",
-        "op.execute(\"INSERT INTO users (id, name) VALUES (1, 'DELETE FROM users; DROP TABLE x')\")",
-        "op.bulk_insert(sa.table('posts', sa.column('id')), [{'id': 1}])",
-        "if op.get_bind().execute(sa.text('SELECT 1')).first():\n    op.drop_table('posts')",
-    ],
+# What else is to be found, or not: the DBMS, the revision, the rules. None of it is run.
+JUDGED: list[tuple[str, str, list[str]]] = [
+    # SQL that hides something.
+    ("P", "op.execute(\"ALTER TABLE users ADD COLUMN a text DEFAULT '--', DROP COLUMN email\")", ["drop-column"]),
+    ("P", "op.execute(\"INSERT INTO a VALUES ('/*'); DROP TABLE users; SELECT '*/'\")", ["drop-table"]),
+    ("P", "op.execute('COMMENT ON COLUMN users.\"a (b\" IS NULL; DROP TABLE users')", ["drop-table"]),
+    ("P", "op.execute(r\"INSERT INTO a VALUES (E'it\\'s'); DROP TABLE users; SELECT 'x'\")", ["drop-table"]),
+    ("M", "op.execute(r\"INSERT INTO a VALUES ('it\\'s (; '); DROP TABLE users\")", ["drop-table"]),
+    ("M", "op.execute('INSERT INTO a VALUES (\"(;\"); DROP TABLE users')", ["drop-table"]),
+    ("M", "op.execute('/*!50001 DROP TABLE users */')", ["drop-table"]),
+    ("P", "op.execute('DROP TYPE mood CASCADE')", ["raw-sql"]),
+    ("P", "op.execute('DROP VIEW v CASCADE')", ["raw-sql"]),
+    ("P", "op.execute('EXPLAIN ANALYZE DELETE FROM users')", ["raw-sql"]),
+    ("P", "op.execute('REVOKE ALL ON users FROM app')", ["raw-sql"]),
+    ("P", "op.execute('ALTER TABLE users ENABLE ROW LEVEL SECURITY')", ["raw-sql"]),
+    ("P", "op.execute('LOCK TABLE users IN ACCESS EXCLUSIVE MODE')", ["raw-sql"]),
+    ("P", "op.execute('DO $$ BEGIN DROP TABLE users; END $$')", ["raw-sql"]),
+    ("P", "op.execute('ALTER TABLE users RENAME email TO mail')", ["rename-column"]),
+    ("P", "op.execute('ALTER TABLE users RENAME TO people')", ["rename-table"]),
+    ("P", "op.execute('TRUNCATE TABLE a, users')", ["truncate-or-delete-all"] * 2),
+    ("P", "op.execute('DELETE FROM users USING (SELECT 1 WHERE true) x')", ["truncate-or-delete-all"]),
+    ("M", "op.execute('CREATE OR REPLACE TABLE users (id int)')", ["raw-sql"]),
+    ("M", "op.execute('ALTER TABLE users CONVERT TO CHARACTER SET utf8mb4')", ["raw-sql"]),
+    ("M", "op.execute('ALTER TABLE users MODIFY age bigint, LOCK=NONE')", ["raw-sql"]),
+    ("M", "op.execute('ALTER TABLE a ADD b int, LOCK=NONE; ALTER TABLE users ADD c int')", ["mysql-copy"]),
+    ("M", "op.execute('ALTER TABLE users ADD c int, LOCK=SHARED')", ["mysql-copy", "mysql-lock"]),
+    # How it is performed.
+    ("P", "from alembic import context\nif not context.is_offline_mode():\n    op.drop_table('users')", ["drop-table"]),
+    ("P", "if op.get_context().as_sql:\n    pass\nelse:\n    op.drop_table('users')", ["drop-table"]),
+    ("P", "op.get_context().execute('DROP TABLE users')", ["drop-table"]),
+    ("P", "op.get_context().impl.drop_table(sa.Table('users', sa.MetaData()))", ["drop-table"]),
+    ("P", "op.get_context().connection.execute(sa.text('DROP TABLE users'))", ["drop-table"]),
+    ("P", "with op.get_bind().begin_nested():\n    op.execute('DROP TABLE users')", ["drop-table"]),
+    ("P", "op.drop_table('users')\nraise SystemExit", ["drop-table", "not-read"]),
+    ("P", "from schema_guard.online import online\nwith online():\n    op.create_foreign_key('f', 'posts', 'users', ['a'], ['id'])", ["add-foreign-key"]),
+    ("M", "from schema_guard.online import online\nwith online():\n    op.execute('ALTER TABLE users ADD c int')", ["mysql-copy"]),
+    ("P", "with op.batch_alter_table('users') as b:\n    with op.get_context().autocommit_block():\n        b.create_index('i', ['email'], postgresql_concurrently=True)", ["concurrent-in-transaction"]),
+    ("P", "with op.get_context().autocommit_block():\n    op.execute('CREATE INDEX CONCURRENTLY i ON users (a); CREATE INDEX CONCURRENTLY j ON users (b)')", ["concurrent-in-transaction"] * 2),
+    ("P", "with op.batch_alter_table('users', recreate='always') as b:\n    pass", ["batch-recreate"]),
+    ("M", "op.create_primary_key('pk', 'users', ['id'])", ["mysql-lock"]),
+    # Values and types.
+    ("P", "op.add_column('users', sa.Column('x', sa.DateTime, server_default=sa.text('clock_timestamp()')))", ["volatile-default"]),
+    ("P", "op.add_column('users', sa.Column('x', sa.Text, server_default=sa.text('\"gen_random_uuid\"()')))", ["volatile-default"]),
+    ("P", "op.add_column('users', sa.Column('x', sa.DateTime, server_default=sa.func.now()))", []),
+    ("P", "op.add_column('users', sa.Column('x', sa.Text, server_default=sa.text(\"'a()'::character varying(20)\")))", []),
+    ("P", "op.add_column('users', sa.Column('x', sa.Integer, server_default=sa.text(\"date_part('year', now())\")))", []),
+    ("P", "op.alter_column('users', 'email', type_=sa.String(200, collation='C'))", ["change-type"]),
+    ("P", "op.alter_column('users', 'age', type_=sa.Integer())", []),
+    ("P", "op.alter_column('users', 'email', type_=sa.Text)", []),
+    # The same transaction.
+    ("P", "op.execute('ALTER TABLE users ADD CONSTRAINT c CHECK (id > 0) NOT VALID')\nop.execute('ALTER TABLE users VALIDATE CONSTRAINT c')", ["add-check"]),
+    ("P", "op.execute('ALTER TABLE users ADD CONSTRAINT c CHECK (email IS NOT NULL) NOT VALID')\nwith op.get_context().autocommit_block():\n    op.execute('ALTER TABLE users VALIDATE CONSTRAINT c')\nop.execute('ALTER TABLE users ALTER email SET NOT NULL')", []),
+    # What is new is nobody's.
+    ("P", "op.execute('CREATE TABLE t (id int)')\nop.create_index('i', 't', ['id'])\nop.execute('DROP TABLE t')", []),
+    ("M", "op.execute('CREATE TEMPORARY TABLE t (id int)')\nop.create_index('i', 't', ['id'])", []),
+    ("P", "op.create_table('t', sa.Column('x', sa.Integer), sa.Index('ii', 'x'))\nop.drop_index('ii')", []),
+    ("P", "sa.MetaData().create_all(op.get_bind())\nsa.Enum('a', 'b', name='kind').create(op.get_bind())", []),
+    # What is harmless.
+    ("P", "op.execute(';;')", []),
+    ("P", "op.execute('CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; DELETE FROM users; END')", []),
+    ("P", "op.execute(sa.table('users', sa.column('x')).insert().values(x=\"a; DROP TABLE users --\"))", []),
+    ("P", "op.execute(\"INSERT INTO users (id, name) VALUES (1, 'DELETE FROM users; DROP TABLE x')\")", []),
+    ("P", "op.execute('SELECT 1; -- DROP TABLE users\\n/* DELETE FROM users */')", []),
+    ("P", "op.bulk_insert(sa.table('posts', sa.column('id')), [{'id': 1}])", []),
+    ("P", "if op.get_bind().execute(sa.text('SELECT 1')).first():\n    op.drop_table('posts')", []),
+    ("P", "result = op.get_bind().execute(sa.text('SELECT 1'))\nassert result.rowcount == 0", []),
+    # Allowances.
+    ("P", "if op.get_context().dialect.name == 'mysql':\n    # schema_guard: allow raw-sql -- quick\n    op.execute('OPTIMIZE TABLE users')", []),
+    ("P", "# Schema_Guard: Allow drop-table -- nobody\nop.drop_table('users')", []),
+    ("P", "# schema_guard: allow drop-table, raw-sql -- nobody\nop.drop_table('users')", ["allow-without-reason", "drop-table"]),
+    ("P", "for name in 'ab':\n    # schema_guard: allow drop-column -- nobody\n    op.drop_column('users', name)", []),
+    ("P", "op.drop_table(\n    # schema_guard: allow drop-table -- nobody\n    'users',\n)", []),
+]
+NEW_TABLE = (
+    "op.create_table('t', sa.Column('x', sa.Integer), sa.Column('y', sa.Integer, index=True))\n"
+    "op.create_index('ix', 't', ['x'])\n"
+    "op.create_unique_constraint('uq', 't', ['x'])\n"
+    "op.create_foreign_key('fk', 't', 'users', ['x'], ['id'])\n"
+    "op.create_check_constraint('ck', 't', 'x > 0')\n"
+    "op.alter_column('t', 'x', existing_type=sa.Integer(), nullable=False)\n"
+    "op.rename_table('t', 't2')\nop.drop_column('t2', 'y')\nop.drop_table('t2')"
 )
-def test_nothing_is_found_where_nothing_is_wrong(service: Revisions, safe: str) -> None:
-    service.write(2, safe, NO_WAY_BACK)
+DIALECTS = {"P": "postgresql", "M": "mysql", "S": "sqlite"}
+
+
+@pytest.mark.parametrize(("dialect", "body", "rules"), JUDGED)
+def test_what_is_found_and_what_is_not(
+    service: Revisions, dialect: str, body: str, rules: list[str]
+) -> None:
+    service.write(2, body, NO_WAY_BACK)
+    judged = service.lint(dialect=DIALECTS[dialect])
+    assert sorted(found(judged)) == sorted(rules), "\n".join(report(judged, "text"))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values())
+def test_a_table_that_is_new_is_nobody_s(service: Revisions, dialect: str) -> None:
+    service.write(2, NEW_TABLE, NO_WAY_BACK)
+    assert found(service.lint(dialect=dialect)) == []
+
+
+# A recipe does what the statement does, or says that somebody has to decide.
+RECIPES = [
+    ("P", "op.execute('UPDATE users SET email = lower(email)')", "allow backfill-unbatched"),
+    ("P", "op.execute(\"UPDATE users SET name = 'x', email = 'y' WHERE name IS NULL\")", "allow backfill"),
+    ("P", "op.execute(\"UPDATE users SET name = 'x' WHERE email IS NULL\")", "allow backfill"),
+    ("P", "op.execute(\"UPDATE users SET name = 'x' WHERE name IS NULL\")", "backfill('users', 'name', sa.text(\"'x'\"))"),
+    (
+        "P",
+        "op.execute('CREATE UNIQUE INDEX ix ON users (lower(email)) WHERE age = 1')",
+        "CREATE UNIQUE INDEX CONCURRENTLY ix ON users (lower(email)) WHERE age = 1",
+    ),
+    ("P", "op.execute('DROP INDEX s.ix CASCADE')", "op.execute('DROP INDEX CONCURRENTLY s.ix')"),
+    (
+        "P",
+        "op.execute('ALTER TABLE posts ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES users ON DELETE CASCADE')",
+        "REFERENCES users ON DELETE CASCADE NOT VALID",
+    ),
+    ("P", "op.execute('ALTER TABLE users ADD UNIQUE (name)')", "allow add-unique"),
+    (
+        "P",
+        "op.add_column('posts', sa.Column('x', sa.Integer, sa.ForeignKey('s.users.id', name='fkx', deferrable=True)))",
+        "op.create_foreign_key(op.f('fkx'), 'posts', 'users', ['x'], ['id'], referent_schema='s', deferrable=True",
+    ),
+    ("P", "op.create_check_constraint('even', 'users', 'id % 2 = 0')", "'id % 2 = 0'"),
+    (
+        "P",
+        "op.execute(\"ALTER TYPE s.mood ADD VALUE 'it''s' AFTER 'ok'\")",
+        "ALTER TYPE s.mood ADD VALUE 'it''s' AFTER 'ok'",
+    ),
+    ("P", "op.execute('ALTER TABLE users ADD COLUMN a int NOT NULL CHECK (a IS NOT NULL)')", "ADD COLUMN a int CHECK (a IS NOT NULL)"),
+    (
+        "M",
+        "op.execute('ALTER TABLE users ADD COLUMN a int; INSERT INTO posts (id) VALUES (1)')",
+        "op.execute('ALTER TABLE users ADD COLUMN a int, ALGORITHM=INPLACE, LOCK=NONE')",
+    ),
+    ("P", "op.execute('BEGIN; DROP TABLE users; COMMIT')", "op.execute('DROP TABLE users')"),
+    ("P", "op.add_column('users', sa.Column('j', sa.JSON, server_default='{}', nullable=False))", "server_default='{}'"),
+    (
+        "P",
+        "op.add_column('Users', sa.Column('n', sa.Integer, sa.Identity()), schema='s')",
+        "CREATE SEQUENCE s.\"Users_n_seq\"",
+    ),
+    (
+        "S",
+        "with op.batch_alter_table('users', schema='s') as b:\n    b.alter_column('age', nullable=False)",
+        "op.batch_alter_table('users', schema='s')",
+    ),
+    (
+        "S",
+        "op.add_column('users', sa.Column('a', sa.Integer))\nop.alter_column('users', 'a', nullable=False)",
+        "    # schema_guard: allow old-code-breaks",
+    ),
+]
+
+
+@pytest.mark.parametrize(("dialect", "body", "words"), RECIPES)
+def test_a_recipe_leaves_nothing_out(service: Revisions, dialect: str, body: str, words: str) -> None:
+    service.write(2, body, NO_WAY_BACK)
+    judged = service.lint(dialect=DIALECTS[dialect])
+    assert words in "\n".join(finding.recipe for _, finding in judged.findings)
+
+
+def test_a_decorated_downgrade_can_be_allowed(service: Revisions) -> None:
+    service.write(2, "op.execute('SELECT 1')", NO_WAY_BACK)
+    (path,) = service.versions.glob("0002_*.py")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("def downgrade", "@staticmethod\ndef downgrade"), encoding="utf-8")
     assert found(service.lint()) == []
+
+
+def test_what_is_made_in_sql_can_be_undone(service: Revisions) -> None:
+    service.write(2, "op.add_column('legacy', sa.Column('x', sa.Integer))", "op.drop_column('legacy', 'x')")
+    assert found(service.lint(dialect="postgresql")) == []
+    service.write(2, "op.execute('CREATE VIEW v AS SELECT 1')", "op.execute('DROP VIEW v')")
+    assert found(service.lint(dialect="postgresql")) == []
 
 
 @pytest.mark.parametrize(

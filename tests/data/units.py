@@ -100,4 +100,4 @@ def test_what_a_statement_drops(
     statement: str, found: list[tuple[str, str | None, str | None]]
 ) -> None:
     """Of tables and columns."""
-    assert list(dropped(statement)) == found
+    assert list(dropped(statement, "mysql" if "`" in statement else "postgresql")) == found

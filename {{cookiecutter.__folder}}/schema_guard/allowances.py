@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-COMMENT = re.compile(r"#\s*schema_guard:\s*allow\s+(?P<rule>[\w-]+)(?:\s+--\s+(?P<reason>\S.*))?")
+COMMENT = re.compile(
+    r"#\s*schema_guard:\s*allow\b\s*(?P<rule>[\w-]*)(?:\s+--\s+(?P<reason>\S.*))?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def beside(source: str, line: int) -> list[Allowance]:
     statement = statement_of(source, line)
     if statement is None:
         return []
-    first, last = statement.lineno, statement.end_lineno or statement.lineno
+    decorators = getattr(statement, "decorator_list", [])
+    first = min([statement.lineno, *(each.lineno for each in decorators)])
+    last = statement.end_lineno or statement.lineno
     while first > 1 and lines[first - 2].lstrip().startswith("#"):
         first -= 1
     return [found for found in allowances(source) if first <= found.line <= last]

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _drop_column, _drop_table, _repr_type
+from alembic.autogenerate.render import _drop_column, _drop_table, _render_gen_name, _repr_type
 from alembic.operations import ops
 from flask import current_app
 from sqlalchemy import DefaultClause, Enum, FunctionElement, TypeDecorator, false, true
@@ -78,3 +78,20 @@ def _render_drop_column(context: AutogenContext, drop: ops.DropColumnOp) -> list
 @renderers.dispatch_for(ops.DropTableOp, replace=True)
 def _render_drop_table(context: AutogenContext, drop: ops.DropTableOp) -> list[str]:
     return [f"# Loses data: the rows of {drop.table_name}.", _drop_table(context, drop)]
+
+
+@renderers.dispatch_for(ops.RenameTableOp)
+def _rename_table(context: AutogenContext, rename: ops.RenameTableOp) -> str:
+    schema = f", schema={rename.schema!r}" if rename.schema else ""
+    names = f"{rename.table_name!r}, {rename.new_table_name!r}"
+    return f"{context.opts['alembic_module_prefix']}rename_table({names}{schema})"
+
+
+@renderers.dispatch_for(ops.CreatePrimaryKeyOp, replace=True)
+def _create_primary_key(context: AutogenContext, key: ops.CreatePrimaryKeyOp) -> str:
+    batch = bool(context._has_batch)  # noqa: SLF001 - as Alembic's own renderers
+    prefix = "batch_op." if batch else context.opts["alembic_module_prefix"]
+    name = _render_gen_name(context, key.constraint_name)
+    table = "" if batch else f"{key.table_name!r}, "
+    schema = f", schema={key.schema!r}" if key.schema and not batch else ""
+    return f"{prefix}create_primary_key({name!r}, {table}{list(key.columns)!r}{schema})"

@@ -10,7 +10,17 @@ from alembic import op
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import MigrateOperation
-from sqlalchemy import ClauseElement, MetaData, Table, column, literal, select, table, update
+from sqlalchemy import (
+    ClauseElement,
+    Connection,
+    MetaData,
+    Table,
+    column,
+    literal,
+    select,
+    table,
+    update,
+)
 
 from schema_guard.journal import REPEATABLE
 
@@ -31,13 +41,13 @@ def backfill(of: str, name: str, value: object, *, schema: str | None = None) ->
         schema: the table's.
     """
     context = op.get_context()
-    if context.as_sql:
+    bind = op.get_bind()
+    if not isinstance(bind, Connection):  # `--sql`, or lint
         kind = None if isinstance(value, ClauseElement) else literal(value).type
         plain = table(of, column(name, kind), schema=schema)
         fill = update(plain).where(plain.c[name].is_(None)).values({name: value})
         op.execute(fill.execution_options(**{REPEATABLE: True}))  # lint knows it by that
         return
-    bind = op.get_bind()
     there = Table(of, MetaData(), schema=schema, autoload_with=bind, resolve_fks=False)
     fill = update(there).where(there.c[name].is_(None)).values({name: value})
     fill = fill.execution_options(**{REPEATABLE: True})

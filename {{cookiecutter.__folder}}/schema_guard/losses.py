@@ -19,6 +19,7 @@ from sqlalchemy import Connection, column, event, func, inspect, select, table
 from schema_guard.allowances import allowance
 from schema_guard.errors import GuardError
 from schema_guard.questions import somebody_is_there
+from schema_guard.server import backend
 from schema_guard.sql import read
 
 ALLOW_LOSS = "allow-loss"
@@ -62,7 +63,7 @@ class Losses:
         """Count what upgrades drop that run meanwhile."""
 
         def look(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-            for name in named(statement):
+            for name in named(statement, backend(self.connection.dialect)):
                 self.check(*name)
 
         token = _counting.set(self)
@@ -119,11 +120,11 @@ class Losses:
         return told or None
 
 
-def named(statement: str) -> Iterator[tuple[str, str | None, str | None]]:
+def named(statement: str, kind: str) -> Iterator[tuple[str, str | None, str | None]]:
     """Return the tables and columns that a statement drops: table, column, schema."""
     if not DROP.search(statement):
         return
-    for operation in read(statement):
+    for operation, _ in read(statement, kind):
         if isinstance(operation, ops.DropTableOp):
             yield operation.table_name, None, operation.schema
         elif isinstance(operation, ops.DropColumnOp):

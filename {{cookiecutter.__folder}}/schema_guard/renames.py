@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from alembic.autogenerate import renderers
-from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
@@ -45,12 +43,6 @@ class RenameTable(ops.RenameTableOp):
     def reverse(self) -> "RenameTable":
         """Return what undoes it."""
         return RenameTable(self.new_table_name, self.table_name)
-
-
-@renderers.dispatch_for(ops.RenameTableOp)
-def _render(context: AutogenContext, rename: ops.RenameTableOp) -> str:
-    prefix = context.opts["alembic_module_prefix"]
-    return f"{prefix}rename_table({rename.table_name!r}, {rename.new_table_name!r})"
 
 
 class RenameColumn(ops.AlterColumnOp):

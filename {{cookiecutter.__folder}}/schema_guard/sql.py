@@ -1,11 +1,11 @@
 """Raw SQL, read as the operations that it comes to.
 
-Only what migrations are made of is read, and only as far as the rules need it. What is not known
-stays `Raw`, which a rule tells; nothing that is dangerous is taken for harmless.
+Only what migrations are made of is read, and only as far as the guards need it. What is not known
+stays `Raw`, of a kind that a rule tells; nothing that is dangerous is taken for harmless.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
@@ -15,22 +15,43 @@ from sqlalchemy import Column, DefaultClause, ForeignKey, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType, TypeEngine
 
+Operations = Iterator[MigrateOperation]
+# Within quotes these are not what they are elsewhere: they are put out of the way meanwhile.
+SIGNS = ";,()'\"`-/*#$:\\\n"
+AWAY = str.maketrans({sign: chr(0xE000 + ord(sign)) for sign in SIGNS})
+BACK = str.maketrans({chr(0xE000 + ord(sign)): sign for sign in SIGNS})
+# A comment, or a text or name in quotes.
+QUOTES = {
+    "postgresql": r"""(?P<comment>--[^\n]*|/\*.*?\*/)|\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'"""
+    r"""|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$""",
+    "mysql": r"""(?P<comment>--(?=\s|$)[^\n]*|\#[^\n]*|/\*(?!M?!).*?\*/)"""
+    r"""|'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`""",
+    "sqlite": r"""(?P<comment>--[^\n]*|/\*.*?\*/)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`"""
+    r"""|\[[^\]]*\]""",
+}
+EXECUTED_COMMENT = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
 PART = r'(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$]+)'
 WHOLE = rf"{PART}(?:\.{PART})*"
 NAME = rf"(?P<{{}}>{WHOLE})"
-COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-TEXT = re.compile(r"'(?:[^']|'')*'")
 # What stops nobody for long, and loses nothing.
 HARMLESS = re.compile(
-    r"(ANALYZE|COMMENT\s+ON|CREATE\s+(OR\s+REPLACE\s+)?(EXTENSION|FUNCTION|SCHEMA|SEQUENCE"
-    r"|TABLE|TEMP(ORARY)?|TYPE|VIEW)|DESCRIBE|DROP\s+(FUNCTION|SEQUENCE|TYPE|VIEW)|EXPLAIN|GRANT"
-    r"|ALTER\s+(SEQUENCE|VIEW|FUNCTION)|ALTER\s+INDEX\s.*\sRENAME\s|INSERT|PRAGMA|REVOKE|SELECT|SET"
-    r"|SHOW|WITH(?!.*\b(UPDATE|DELETE|MERGE)\b))\b",
+    r"(ANALYZE|COMMENT\s+ON|CREATE\s+(EXTENSION|FUNCTION|PROCEDURE|SCHEMA|SEQUENCE|TYPE)"
+    r"|CREATE\s+OR\s+REPLACE\s+(FUNCTION|PROCEDURE)|DESCRIBE|DROP\s+(SEQUENCE|TYPE)(?!.*\bCASCADE\b)"
+    r"|EXPLAIN(?!\s*\(?\s*ANALY[SZ]E)|GRANT|ALTER\s+SEQUENCE|ALTER\s+INDEX\s.*\sRENAME\s|INSERT"
+    r"|PRAGMA|SELECT|SET|SHOW|VALUES|WITH(?!.*\b(UPDATE|DELETE|MERGE)\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
-DEFAULT = re.compile(r"\bDEFAULT\s+(\([^)]*\)|'(?:[^']|'')*'|[^\s(]+(?:\([^)]*\))?)", re.IGNORECASE)
-REFERENCES = rf"\bREFERENCES\s+({WHOLE})(?:\s*\(([^)]*)\))?"
+# What has statements in it that are run later.
+BODY = re.compile(
+    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:EVENT|FUNCTION|PROCEDURE|TRIGGER)\b"
+    r"(?=.*\bBEGIN\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 TRANSACTION = re.compile(r"(BEGIN|COMMIT|END|ROLLBACK|START\s+TRANSACTION)\b", re.IGNORECASE)
+DEFAULT = re.compile(
+    r"\bDEFAULT\s+(\([^)]*\)|'[^']*'|[^\s(]+(?:\([^)]*\))?(?:::\s*\w+)?)", re.IGNORECASE
+)
+REFERENCES = re.compile(rf"\bREFERENCES\s+({WHOLE})(?:\s*\(([^)]*)\))?", re.IGNORECASE)
 
 
 class Raw(MigrateOperation):
@@ -38,26 +59,50 @@ class Raw(MigrateOperation):
 
     def __init__(self, kind: str, sql: str, of: str | None = None, **facts: Any) -> None:
         """Take the statement, and the table that it is about."""
-        self.kind, self.sql, self.facts = kind, sql, facts
-        schema, name = _split(of) if of else (None, None)
-        self.schema, self.table_name = schema, name
+        self.kind, self.sql, self.facts = kind, sql.translate(BACK), facts
+        self.schema: str | None = None
+        self.table_name: str | None = None
+        if of:
+            self.schema, self.table_name = _split(of)
 
 
-class Rebuild(MigrateOperation):
-    """A table that Alembic's batch mode copies."""
+def read(sql: str, backend: str) -> Iterator[tuple[MigrateOperation, str]]:
+    """Return the operations that SQL comes to, each with the statement that it is from.
 
-    def __init__(self, of: str, schema: str | None) -> None:
-        """Take the table."""
-        self.table_name, self.schema = of, schema
-
-
-def read(sql: str) -> Iterator[MigrateOperation]:
-    """Return the operations that SQL comes to; nothing for what is harmless."""
-    for statement in _parts(COMMENT.sub(" ", sql), ";"):
-        yield from _read(statement)
+    Args:
+        sql: statements.
+        backend: `postgresql`, `mysql` or `sqlite`, whose quotes and comments they have.
+    """
+    for statement in _statements(sql, backend):
+        for operation in _read(statement):
+            yield operation, statement.translate(BACK)
 
 
-def _read(sql: str) -> Iterator[MigrateOperation]:
+def count(sql: str, backend: str) -> int:
+    """Return the number of statements."""
+    return sum(1 for _ in _statements(sql, backend))
+
+
+def _statements(sql: str, backend: str) -> Iterator[str]:
+    if backend == "mysql":
+        sql = EXECUTED_COMMENT.sub(r"\1", sql)
+    quotes = re.compile(QUOTES.get(backend, QUOTES["sqlite"]), re.DOTALL)
+
+    def hide(found: re.Match[str]) -> str:
+        whole = found[0]
+        if found["comment"]:
+            return " "
+        start = whole.find("'") if whole[0] in "eE" else 0
+        return whole[: start + 1] + whole[start + 1 : -1].translate(AWAY) + whole[-1]
+
+    hidden = quotes.sub(hide, sql)
+    if BODY.match(hidden.strip()):
+        yield hidden.strip()
+        return
+    yield from filter(None, _parts(hidden, ";"))
+
+
+def _read(sql: str) -> Operations:
     for pattern, make in STATEMENTS:
         found = pattern.match(sql)
         if found:
@@ -65,29 +110,25 @@ def _read(sql: str) -> Iterator[MigrateOperation]:
             return
     if TRANSACTION.match(sql):
         yield Raw("transaction", sql)
-    elif not HARMLESS.match(sql):
-        yield Raw("unknown", sql)
+    else:
+        yield Raw("harmless" if HARMLESS.match(sql) else "unknown", sql)
 
 
 def _parts(sql: str, separator: str) -> Iterator[str]:
-    """Return what stands between separators that are in no text, body or brackets."""
+    """Return what stands between separators that are in no brackets."""
     depth, start = 0, 0
-    hidden = re.sub(
-        r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", lambda m: "x" * len(m[0]), sql, flags=re.DOTALL
-    )
-    for place, character in enumerate(hidden):
+    for place, character in enumerate(sql):
         depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == separator and depth == 0:
+        if character == separator and depth <= 0:
             yield sql[start:place].strip()
             start = place + 1
-    if sql[start:].strip():
-        yield sql[start:].strip()
+    yield sql[start:].strip()
 
 
 def _split(name: str) -> tuple[str | None, str]:
     """Return the schema and the last part of a name, without quotes."""
-    *schema, last = [part.strip('`"[]') for part in re.findall(PART, name)] or [""]
-    return ".".join(schema) or None, last
+    parts = [part.strip('`"[]').translate(BACK) for part in re.findall(PART, name)] or [""]
+    return ".".join(parts[:-1]) or None, parts[-1]
 
 
 def _bare(name: str) -> str:
@@ -95,11 +136,19 @@ def _bare(name: str) -> str:
 
 
 def _columns(words: str) -> list[str]:
-    found = (re.match(WHOLE, part) for part in _parts(words, ","))
-    return [_bare(each[0]) if each else "(expression)" for each in found]
+    found = (re.fullmatch(rf"({WHOLE})(?:\s+(?:ASC|DESC))?", part) for part in _parts(words, ","))
+    return [_bare(each[1]) if each else "(expression)" for each in found]
 
 
-def _create_index(found: re.Match[str], _sql: str) -> Iterator[MigrateOperation]:
+def outside(words: str) -> str:
+    """Return words without what stands in brackets."""
+    before = ""
+    while words != before:
+        before, words = words, re.sub(r"\([^()]*\)", " ", words)
+    return words
+
+
+def _create_index(found: re.Match[str], _sql: str) -> Operations:
     schema, table = _split(found["table"])
     kind = (found["kind"] or "").strip().upper()
     options: dict[str, Any] = {"postgresql_concurrently": bool(found["concurrently"])}
@@ -111,30 +160,29 @@ def _create_index(found: re.Match[str], _sql: str) -> Iterator[MigrateOperation]
     )
 
 
-def _drop_index(found: re.Match[str], _sql: str) -> Iterator[MigrateOperation]:
+def _drop_index(found: re.Match[str], _sql: str) -> Operations:
     table = _bare(found["table"]) if found["table"] else None
     for name in _parts(found["names"], ","):
         concurrently = bool(found["concurrently"])
         yield ops.DropIndexOp(_bare(name), table, postgresql_concurrently=concurrently)
 
 
-def _drop_table(found: re.Match[str], _sql: str) -> Iterator[MigrateOperation]:
-    for each in _parts(
-        re.sub(r"\b(CASCADE|RESTRICT)\b", "", found["names"], flags=re.IGNORECASE), ","
-    ):
-        schema, name = _split(each)
+def _drop_table(found: re.Match[str], _sql: str) -> Operations:
+    for each in _parts(found["names"], ","):
+        whole = re.match(WHOLE, each)
+        schema, name = _split(whole[0] if whole else each)
         yield ops.DropTableOp(name, schema=schema)
 
 
-def _rename_table(found: re.Match[str], _sql: str) -> Iterator[MigrateOperation]:
+def _rename_table(found: re.Match[str], _sql: str) -> Operations:
     schema, name = _split(found["old"])
     yield ops.RenameTableOp(name, _bare(found["new"]), schema=schema)
 
 
-def _alter_table(found: re.Match[str], sql: str) -> Iterator[MigrateOperation]:
+def _alter_table(found: re.Match[str], sql: str) -> Operations:
     schema, table = _split(found["table"])
     for action in _parts(found["actions"], ","):
-        if re.match(r"(ALGORITHM|LOCK)\s*=?", action, re.IGNORECASE):
+        if re.match(r"(ALGORITHM|LOCK)\b", action, re.IGNORECASE):
             if re.match(r"LOCK\s*=?\s*(SHARED|EXCLUSIVE)", action, re.IGNORECASE):
                 yield Raw("lock", sql, found["table"])
             continue
@@ -147,65 +195,66 @@ def _alter_table(found: re.Match[str], sql: str) -> Iterator[MigrateOperation]:
             yield Raw("unknown", sql, found["table"])
 
 
-def _changes_rows(kind: str) -> Any:
-    def make(found: re.Match[str], sql: str) -> Iterator[MigrateOperation]:
-        plain = TEXT.sub("''", sql)
-        everything = kind == "truncate" or not re.search(r"\bWHERE\b", plain, re.IGNORECASE)
-        yield Raw(kind, sql, found["table"], everything=everything)
+def _changes_rows(kind: str) -> Callable[[re.Match[str], str], Operations]:
+    def make(found: re.Match[str], sql: str) -> Operations:
+        everything = kind == "truncate" or not re.search(r"\bWHERE\b", outside(sql), re.IGNORECASE)
+        for each in _parts(found["tables"] if kind == "truncate" else found["table"], ","):
+            yield Raw(kind, sql, each, everything=everything)
 
     return make
 
 
-def _raw(kind: str) -> Any:
-    def make(found: re.Match[str], sql: str) -> Iterator[MigrateOperation]:
-        facts = {name: _bare(value) for name, value in found.groupdict().items() if value}
+def _raw(kind: str) -> Callable[[re.Match[str], str], Operations]:
+    def make(found: re.Match[str], sql: str) -> Operations:
+        facts = {name: value.translate(BACK) for name, value in found.groupdict().items() if value}
         yield Raw(kind, sql, facts.pop("table", None), **facts)
 
     return make
 
 
-def _add_column(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
+def _add_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
     words = found["rest"]
-    upper = TEXT.sub("''", words).upper()
-    kind: TypeEngine[Any] = NullType()
-    if re.match(r"JSON\b", upper):
-        kind = postgresql.JSON()
+    upper = outside(words).upper()
+    kind: TypeEngine[Any] = postgresql.JSON() if re.match(r"JSON\b", upper) else NullType()
     column: Column[Any] = Column(_bare(found["column"]), kind)
-    column.nullable = "NOT NULL" not in upper and "PRIMARY KEY" not in upper
-    default = re.search(
-        r"\bDEFAULT\s+((?:\([^)]*\)|'(?:[^']|'')*'|[^\s(]+(?:\([^)]*\))?))", words, re.IGNORECASE
-    )
+    column.nullable = not re.search(r"\bNOT\s+NULL\b|\bPRIMARY\s+KEY\b", upper)
+    default = DEFAULT.search(words)
     if default:
-        column.server_default = DefaultClause(text(default[1].replace(":", r"\:")))
-    facts = {
-        "counted": bool(re.search(r"\b(\w*SERIAL|AUTO_INCREMENT|AS\s+IDENTITY)\b", upper)),
-        "generated": bool(re.search(r"\b(STORED|PERSISTENT)\b", upper)),
-        "unique": bool(re.search(r"\b(UNIQUE|PRIMARY\s+KEY)\b", upper)),
-        "checked": bool(re.search(r"\bCHECK\b", upper)),
-    }
-    refers = re.search(REFERENCES, words, re.IGNORECASE)
+        column.server_default = DefaultClause(text(_escaped(default[1])))
+    refers = REFERENCES.search(words)
     if refers:
         target = ".".join(filter(None, _split(refers[1])))
         column.append_foreign_key(ForeignKey(f"{target}.{_bare(refers[2] or 'id')}"))
-    column.info.update(facts)
+    patterns = {
+        "counted": r"\b(\w*SERIAL|AUTO_INCREMENT|AS\s+IDENTITY)\b",
+        "generated": r"\b(STORED|PERSISTENT)\b",
+        "unique": r"\b(UNIQUE|PRIMARY\s+KEY)\b",
+        "checked": r"\bCHECK\b",
+    }
+    column.info |= {name: bool(re.search(words, upper)) for name, words in patterns.items()}
     yield ops.AddColumnOp(table, column, schema=schema)
 
 
-def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
-    name, words = _bare(found["name"] or ""), found["rest"]
-    upper = TEXT.sub("''", words).upper()
+def _escaped(words: str) -> str:
+    # A colon would be taken for a parameter.
+    return words.translate(BACK).replace(":", r"\:")
+
+
+def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Operations:
+    name, words = _bare(found["name"] or "") or None, found["rest"]
+    upper = outside(words).upper()
     valid: Any = {"postgresql_not_valid": True} if "NOT VALID" in upper else {}
     inside = words[words.find("(") + 1 : words.find(")")]
     if "USING INDEX" in upper:
         return
     if upper.startswith("FOREIGN"):
-        target = re.search(REFERENCES, words, re.IGNORECASE)
+        target = REFERENCES.search(words)
         of_schema, of = _split(target[1]) if target else (None, "?")
         theirs = _columns(target[2] or "id") if target else []
         kw = {"source_schema": schema, "referent_schema": of_schema, **valid}
         yield ops.CreateForeignKeyOp(name, table, of, _columns(inside), theirs, **kw)
     elif upper.startswith("CHECK"):
-        condition = words[words.find("(") + 1 : words.rfind(")")].replace(":", r"\:")
+        condition = _escaped(words[words.find("(") + 1 : words.rfind(")")])
         yield ops.CreateCheckConstraintOp(name, table, condition, schema=schema, **valid)
     elif upper.startswith("UNIQUE"):
         yield ops.CreateUniqueConstraintOp(name, table, _columns(inside), schema=schema)
@@ -216,45 +265,51 @@ def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Ite
         yield CreateExcludeConstraintOp(name, table, elements, schema=schema)
 
 
-def _alter_column(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
-    column, words = _bare(found["column"]), found["rest"].upper()
-    if re.match(r"(SET\s+DATA\s+)?TYPE\b", words):
-        yield ops.AlterColumnOp(table, column, schema=schema, modify_type=NullType())
-    elif re.match(r"(SET|DROP)\s+NOT\s+NULL", words):
-        nullable = words.startswith("DROP")
-        yield ops.AlterColumnOp(table, column, schema=schema, modify_nullable=nullable)
-    elif re.match(r"DROP\s+DEFAULT", words):
-        yield ops.AlterColumnOp(table, column, schema=schema, modify_server_default=None)
-    elif re.match(r"SET\s+DEFAULT", words):
-        default = text(found["rest"][11:].strip().replace(":", r"\:"))
-        yield ops.AlterColumnOp(table, column, schema=schema, modify_server_default=default)
+def _alter_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
+    column, words = _bare(found["column"]), found["rest"]
+    change = re.match(
+        r"(?:(SET\s+DATA\s+)?(?P<type>TYPE)\b|(?P<null>SET|DROP)\s+NOT\s+NULL"
+        r"|DROP\s+(?P<drop>DEFAULT)|SET\s+DEFAULT\s+(?P<default>.*))",
+        words,
+        re.IGNORECASE | re.DOTALL,
+    )
+    changes: dict[str, Any] = {}
+    if change is None:
+        yield Raw("unknown", f"ALTER TABLE {table} {found[0]}", table)
+        return
+    if change["type"]:
+        changes["modify_type"] = NullType()
+    elif change["null"]:
+        changes["modify_nullable"] = change["null"].upper() == "DROP"
     else:
-        yield Raw("unknown", f"ALTER COLUMN {found[0]}", table)
+        default = change["default"]
+        changes["modify_server_default"] = text(_escaped(default)) if default else None
+    yield ops.AlterColumnOp(table, column, schema=schema, **changes)
 
 
-def _drop_column(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
+def _drop_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
     yield ops.DropColumnOp(table, _bare(found["column"]), schema=schema)
 
 
-def _rename_column(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
+def _rename_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
     new = _bare(found["new"])
     yield ops.AlterColumnOp(table, _bare(found["column"]), schema=schema, modify_name=new)
 
 
-def _rename_to(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
+def _rename_to(found: re.Match[str], table: str, schema: str | None) -> Operations:
     yield ops.RenameTableOp(table, _bare(found["new"]), schema=schema)
 
 
-def _drop_constraint(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
+def _drop_constraint(found: re.Match[str], table: str, schema: str | None) -> Operations:
     yield ops.DropConstraintOp(_bare(found["name"]), table, schema=schema)
 
 
-def _validate(found: re.Match[str], table: str, schema: str | None) -> Iterator[Any]:
-    of = f"{schema}.{table}" if schema else table
+def _validate(found: re.Match[str], table: str, schema: str | None) -> Operations:
+    of = f'"{schema}"."{table}"' if schema else f'"{table}"'
     yield Raw("validate", found[0], of, name=_bare(found["name"]))
 
 
-def _nothing(_found: re.Match[str], _table: str, _schema: str | None) -> Iterator[Any]:
+def _nothing(_found: re.Match[str], _table: str, _schema: str | None) -> Operations:
     yield from ()
 
 
@@ -265,30 +320,33 @@ def _compiled(*pairs: tuple[str, Any]) -> list[tuple[re.Pattern[str], Any]]:
 
 T, C, N = NAME.format("table"), NAME.format("column"), NAME.format("name")
 OLD, NEW = NAME.format("old"), NAME.format("new")
-LIST = rf"(?P<names>{WHOLE}(?:\s*,\s*{WHOLE})*)"
-AFTER_INDEX = r"(?:INCLUDE|WHERE|WITH|NULLS|ALGORITHM|LOCK|TABLESPACE|USING|COMMENT|$)"
+TEMPORARY = r"(?:(?:GLOBAL |LOCAL )?TEMP(?:ORARY)? |UNLOGGED )?"
+NO_COLUMN = r"(?!(?:CONSTRAINT|INDEX|KEY|FULLTEXT|SPATIAL|PARTITION)\b)"
+LIST = rf"{WHOLE}(?:\s*,\s*{WHOLE})*"
 CREATE_INDEX = (
     r"CREATE (?P<kind>UNIQUE |FULLTEXT |SPATIAL )?INDEX (?P<concurrently>CONCURRENTLY )?"
-    rf"(?:IF NOT EXISTS )?(?:{N} )?ON (?:ONLY )?{T}\s*(?:USING \w+\s*)?"
-    rf"\((?P<columns>.*?)\)\s*{AFTER_INDEX}"
+    rf"(?:IF NOT EXISTS )?(?:(?!ON\b){N} )?(?:USING \w+ )?ON (?:ONLY )?{T}\s*(?:USING \w+\s*)?"
+    r"\((?P<columns>.*?)\)\s*"
+    r"(?:INCLUDE|WHERE|WITH|NULLS|ALGORITHM|LOCK|TABLESPACE|USING|COMMENT|$)"
 )
 STATEMENTS = _compiled(
     (CREATE_INDEX, _create_index),
     (
-        rf"DROP INDEX (?P<concurrently>CONCURRENTLY )?(?:IF EXISTS )?{LIST}(?: ON {T})?",
+        rf"DROP INDEX (?P<concurrently>CONCURRENTLY )?(?:IF EXISTS )?(?P<names>{LIST})(?: ON {T})?",
         _drop_index,
     ),
-    (r"DROP TABLE (?:IF EXISTS )?(?P<names>.*)", _drop_table),
+    (r"DROP (?:TEMPORARY )?TABLE (?:IF EXISTS )?(?P<names>.*)", _drop_table),
     (rf"RENAME TABLE {OLD} TO {NEW}\s*$", _rename_table),
     (rf"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?{T} (?P<actions>.*)", _alter_table),
+    (rf"CREATE {TEMPORARY}TABLE (?:IF NOT EXISTS )?{T}", _raw("create-table")),
     (rf"ALTER TYPE {N} ADD VALUE (?:IF NOT EXISTS )?(?P<value>'[^']*')", _raw("add-value")),
     (rf"ALTER TYPE {N} RENAME VALUE (?P<old>'[^']*') TO (?P<value>'[^']*')", _raw("rename-value")),
     (rf"ALTER SCHEMA {N} RENAME TO {NEW}", _raw("rename-schema")),
-    (rf"CREATE (?:OR REPLACE )?VIEW {N} AS ", _raw("view")),
-    (rf"TRUNCATE (?:TABLE )?(?:ONLY )?{T}", _changes_rows("truncate")),
+    (rf"CREATE (?:OR REPLACE )?VIEW {N}\b", _raw("view")),
+    (rf"TRUNCATE (?:TABLE )?(?:ONLY )?(?P<tables>{LIST})", _changes_rows("truncate")),
     (rf"DELETE FROM (?:ONLY )?{T}", _changes_rows("delete")),  # noqa: S608 - a pattern
     (rf"UPDATE (?:ONLY )?{T}", _changes_rows("update")),
-    (rf"LOCK TABLES? {T}", _raw("lock")),
+    (rf"LOCK (?:TABLES? )?(?:ONLY )?{T}", _raw("lock")),
 )
 END = r"(?: (?:CASCADE|RESTRICT))?\s*$"
 ACTIONS = _compiled(
@@ -296,10 +354,7 @@ ACTIONS = _compiled(
         rf"ADD (?:CONSTRAINT {N} )?(?P<rest>(?:FOREIGN|CHECK|UNIQUE|PRIMARY|EXCLUDE)\b.*)",
         _add_constraint,
     ),
-    (
-        rf"ADD (?:COLUMN )?(?:IF NOT EXISTS )?(?!(?:INDEX|KEY|FULLTEXT|SPATIAL)\b){C} (?P<rest>.*)",
-        _add_column,
-    ),
+    (rf"ADD (?:COLUMN )?(?:IF NOT EXISTS )?{NO_COLUMN}{C} (?P<rest>.*)", _add_column),
     (rf"ALTER (?:COLUMN )?(?!(?:INDEX|CONSTRAINT|CHECK)\b){C} (?P<rest>.*)", _alter_column),
     (rf"DROP (?:CONSTRAINT|FOREIGN KEY|CHECK) (?:IF EXISTS )?{N}", _drop_constraint),
     (
@@ -308,7 +363,8 @@ ACTIONS = _compiled(
     ),
     (rf"RENAME COLUMN {C} TO {NEW}", _rename_column),
     (r"RENAME (?:CONSTRAINT|INDEX|KEY)\b", _nothing),
+    (rf"RENAME (?!(?:TO|AS)\b){C} TO {NEW}", _rename_column),
     (rf"RENAME (?:TO |AS )?{NEW}", _rename_to),
     (rf"VALIDATE CONSTRAINT {N}", _validate),
-    (r"COMMENT\b|SET \(|RESET \(|OWNER TO\b|(?:ENABLE|DISABLE) (?:ROW|TRIGGER)\b", _nothing),
+    (r"COMMENT\b|SET\s*\(|RESET\s*\(|OWNER TO\b", _nothing),
 )

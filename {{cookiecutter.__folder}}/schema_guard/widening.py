@@ -41,7 +41,9 @@ def _plain(kind: Any, backend: str) -> Any:
 
 
 def _postgresql(old: Any, new: Any) -> bool:
-    if _is_text(old) and _is_text(new):
+    if repr(old) == repr(new):
+        return True
+    if _is_text(old) and _is_text(new) and old.collation == new.collation:
         return _at_least(old.length, new.length)
     if isinstance(old, Numeric) and isinstance(new, Numeric) and type(old) is type(new):
         return _at_least(old.precision, new.precision) and (
@@ -55,6 +57,8 @@ def _postgresql(old: Any, new: Any) -> bool:
 
 
 def _mysql(old: Any, new: Any) -> bool:
+    if repr(old) == repr(new):
+        return True
     if isinstance(old, Enum | mysql.ENUM) and isinstance(new, Enum | mysql.ENUM):
         # New values at the end; the number of one is kept in a byte, or in two.
         return new.enums[: len(old.enums)] == old.enums and len(new.enums) <= ONE_BYTE
@@ -66,7 +70,7 @@ def _mysql(old: Any, new: Any) -> bool:
 
 def _is_text(kind: Any) -> bool:
     """Return whether a type is text that is not padded, and has no list of values."""
-    return isinstance(kind, String) and not isinstance(kind, Enum | CHAR)
+    return isinstance(kind, String) and not isinstance(kind, Enum | CHAR | postgresql.CITEXT)
 
 
 def _is_long(kind: Any) -> bool:

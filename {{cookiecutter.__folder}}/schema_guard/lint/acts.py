@@ -8,7 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,37 @@ from alembic.config import Config
 from alembic.operations import BatchOperations, Operations, ops
 from alembic.operations.base import AbstractOperations
 from alembic.operations.batch import BatchOperationsImpl
+from alembic.operations.ops import MigrateOperation
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Dialect, MetaData, TextClause
+from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import to_instance
 
 from schema_guard.allowances import statement_of
 from schema_guard.journal import REPEATABLE
-from schema_guard.sql import Rebuild, read
+from schema_guard.server import backend
+from schema_guard.sql import count, read
 
 # What MySQL and MariaDB are told, so that they refuse to stop writes.
-STATED = re.compile(r"LOCK\s*=?\s*NONE|ALGORITHM\s*=?\s*(INSTANT|NOCOPY)", re.IGNORECASE)
-# What a batch only puts into its list, to be looked at when it ends.
-BATCHED = (
-    ops.AddColumnOp,
-    ops.AddConstraintOp,
-    ops.AlterColumnOp,
-    ops.CreateIndexOp,
-    ops.DropColumnOp,
-    ops.DropConstraintOp,
-    ops.DropIndexOp,
-)
+STATED = re.compile(r"\bLOCK\s*=?\s*NONE|\bALGORITHM\s*=?\s*(INSTANT|NOCOPY)", re.IGNORECASE)
+# Alembic's own; others are made of these, and run to see of which.
+KNOWN = "alembic."
+
+
+class Rebuild(MigrateOperation):
+    """A table that Alembic's batch mode copies.
+
+    Attributes:
+        changes: the operations for which it does.
+    """
+
+    def __init__(self, of: str, schema: str | None, changes: list[Any]) -> None:
+        """Take the table."""
+        self.table_name, self.schema, self.changes = of, schema, changes
 
 
 @dataclass
@@ -54,7 +61,7 @@ class Act:
         alone: whether that is so.
         online: whether it is within `online()`, or says so itself.
         batched: whether it is a backfill in batches.
-        sql: what it was read from, if the revision sends SQL.
+        sql: the statement that it was read from, if the revision sends SQL.
         source: its code, if the SQL is made of objects.
     """
 
@@ -86,56 +93,89 @@ class Performance:
     """
 
     acts: list[Act] = field(default_factory=list)
-    raised: Exception | None = None
+    raised: BaseException | None = None
     line: int = 0
 
 
-class Bind:
+class Nothing(IteratorResult[Any]):
+    """What a query finds while nothing is run."""
+
+    rowcount, lastrowid = 0, None
+
+    def __init__(self) -> None:
+        """Hold no rows."""
+        super().__init__(SimpleResultMetaData([]), iter([]))
+
+
+class Bind(MockConnection):
     """What `op.get_bind()` gives while nothing is run: every query finds nothing."""
 
-    def __init__(self, dialect: Dialect, recorder: "Recorder") -> None:
+    def __init__(self, recorder: "Recorder", dialect: Dialect) -> None:
         """Note what is sent."""
-        self.dialect, self.recorder = dialect, recorder
 
-    def execute(self, statement: Any, *_: Any, **__: Any) -> Any:
-        """Note a statement, and find nothing."""
-        self.recorder.note(ops.ExecuteSQLOp(statement))
-        return IteratorResult(SimpleResultMetaData([]), iter([]))
+        def note(statement: Any, _parameters: Any = None) -> Nothing:
+            recorder.note(ops.ExecuteSQLOp(statement), recorder.line())
+            return Nothing()
+
+        super().__init__(dialect, note)
 
     def exec_driver_sql(self, statement: str, *_: Any) -> Any:
-        """Note a statement, and find nothing."""
-        return self.execute(statement)
+        """Note a statement."""
+        return self.execute(statement)  # type: ignore[arg-type]
 
     def scalar(self, statement: Any, *_: Any, **__: Any) -> None:
-        """Note a statement, and find nothing."""
+        """Note a statement."""
         self.execute(statement)
 
     def scalars(self, statement: Any, *_: Any, **__: Any) -> Any:
-        """Note a statement, and find nothing."""
+        """Note a statement."""
         return self.execute(statement).scalars()
+
+    def begin(self) -> Any:
+        """Return what can be entered; nothing begins."""
+        return nullcontext(self)
+
+    begin_nested = begin
+
+    def in_transaction(self) -> bool:
+        """Return that there is one, as there would be."""
+        return True
+
+    def commit(self) -> None:
+        """Do nothing."""
+
+    rollback = close = commit
 
 
 class Recorder:
     """Notes operations instead of running them."""
 
-    def __init__(self, script: Script, context: MigrationContext) -> None:
-        """Read a revision as a context would run it."""
-        self.script, self.context = script, context
+    def __init__(self, script: Script, environment: EnvironmentContext, names: MetaData) -> None:
+        """Read a revision.
+
+        Args:
+            script: the revision.
+            environment: with the dialect that it is read for.
+            names: metadata with the naming convention.
+        """
+        self.script = script
+        dialect: Any = environment.context_opts["dialect"]
+        options = {"target_metadata": names}
+        connection: Any = Bind(self, dialect)
+        self.context = MigrationContext(dialect, connection, options, environment)
         self.done = Performance()
         self.transaction, self.alone = 0, False
+        self.batches: dict[int, list[tuple[Any, int]]] = {}  # what waits for the end of a batch
 
     def run(self, direction: str) -> Performance:
         """Return what the revision does in a direction."""
-        impl: Any = self.context.impl
-        impl.connection = Bind(self.context.dialect, self)
         recorder = self
 
         def invoke(operations: Any, operation: Any) -> Any:
             return recorder.invoke(operations, operation, original)
 
         def flush(batch: BatchOperationsImpl) -> None:
-            if batch.batch and batch._should_recreate():  # noqa: SLF001 - only it knows
-                recorder.note(Rebuild(batch.table_name, batch.schema))
+            recorder.flush(batch)
 
         original = AbstractOperations.invoke
         with (
@@ -146,19 +186,31 @@ class Recorder:
         ):
             try:
                 getattr(self.script.module, direction)()
-            except Exception as error:  # noqa: BLE001 - it is the revision's, and told as a finding
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told as a finding
                 self.done.raised = error
                 self.done.line = self._line_of(error)
         return self.done
 
     def invoke(self, operations: Any, operation: Any, original: Any) -> Any:
         """Note an operation; answer as Alembic does."""
-        self.note(operation)
-        if isinstance(operations, BatchOperations) and isinstance(operation, BATCHED):
+        line = self.line()
+        if not type(operation).__module__.startswith(KNOWN):
             return original(operations, operation)
-        if isinstance(operation, ops.CreateTableOp):
-            return operation.to_table(self.context)
-        return None
+        if isinstance(operations, BatchOperations):
+            self.batches.setdefault(id(operations.impl), []).append((operation, line))
+            return None if isinstance(operation, SENT) else original(operations, operation)
+        self.note(operation, line)
+        return getattr(operation, "made", None)
+
+    def flush(self, batch: BatchOperationsImpl) -> None:
+        """Note what a batch holds when it ends: only then is it performed."""
+        held = self.batches.pop(id(batch), [])
+        copied = batch.recreate == "always" or bool(batch.batch and batch._should_recreate())  # noqa: SLF001 - only it knows
+        for operation, line in held:
+            self.note(operation, line)
+        if copied:
+            changes = [operation for operation, _ in held]
+            self.note(Rebuild(batch.table_name, batch.schema, changes), self.line())
 
     @contextmanager
     def autocommit_block(self) -> Iterator[None]:
@@ -169,28 +221,40 @@ class Recorder:
         finally:
             self.transaction, self.alone = self.transaction + 1, False
 
-    def note(self, operation: Any) -> None:
+    def note(self, operation: Any, line: int) -> None:
         """Note an operation, or the ones that its SQL comes to."""
-        line, online = self._line(), bool(getattr(self.context.impl, "online", False))
-        sent, batched, sql, source = [operation], False, None, None
         if isinstance(operation, ops.ExecuteSQLOp):
-            statement: Any = operation.sqltext
-            if hasattr(statement, "get_execution_options"):
-                batched = bool(statement.get_execution_options().get(REPEATABLE))
-            sql = _text(statement, self.context.dialect)
-            if not isinstance(statement, str | TextClause):
-                source = segment(Path(self.script.path), line)
-            sent = list(read(sql))
-            online = online or bool(STATED.search(sql))
-        for each in sent:
-            if isinstance(each, ops.AlterColumnOp):  # a type may be given as its class
-                each.modify_type = each.modify_type and to_instance(each.modify_type)
-                each.existing_type = each.existing_type and to_instance(each.existing_type)
-            if isinstance(each, ops.AddConstraintOp):
-                self._name(each)
-            self.transaction += self.alone
-            act = Act(each, line, self.transaction, self.alone, online, batched, sql, source)
-            self.done.acts.append(act)
+            self._note_sql(operation.sqltext, line)
+            return
+        if isinstance(operation, ops.CreateTableOp):
+            made: Any = operation
+            made.made = operation.to_table(self.context)
+        if isinstance(operation, ops.AlterColumnOp):  # a type may be given as its class
+            for name in ("modify_type", "existing_type"):
+                kind = getattr(operation, name)
+                setattr(operation, name, None if kind is None else to_instance(kind))
+        if isinstance(operation, ops.AddConstraintOp):
+            self._name(operation)
+        online = bool(getattr(self.context.impl, "online", False))
+        self._add(Act(operation, line, alone=self.alone, online=online))
+
+    def _note_sql(self, statement: Any, line: int) -> None:
+        dialect = self.context.dialect
+        batched, source = False, None
+        if hasattr(statement, "get_execution_options"):
+            batched = bool(statement.get_execution_options().get(REPEATABLE))
+        if not isinstance(statement, str | TextClause):
+            source = segment(Path(self.script.path), line)
+        sql, kind = _text(statement, dialect), backend(dialect)
+        alone = self.alone and count(sql, kind) == 1  # several share a transaction
+        for each, own in read(sql, kind):
+            online = bool(STATED.search(own))
+            self._add(Act(each, line, 0, alone, online, batched, own, source))
+
+    def _add(self, act: Act) -> None:
+        self.transaction += act.alone
+        act.transaction = self.transaction
+        self.done.acts.append(act)
 
     def _name(self, operation: Any) -> None:
         """Give a constraint the name that it gets by the naming convention."""
@@ -201,11 +265,11 @@ class Recorder:
             )
             operation.constraint_name = conv(str(name))
 
-    def _line(self) -> int:
+    def line(self) -> int:
         """Return the line of the revision that is being run."""
-        frame = sys._getframe()  # noqa: SLF001 - traceback.walk_stack(None) does the same
+        frame: Any = sys._getframe()  # noqa: SLF001 - traceback.walk_stack(None) does the same
         while frame is not None and frame.f_globals is not vars(self.script.module):
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return frame.f_lineno if frame is not None else 0
 
     def _line_of(self, error: BaseException) -> int:
@@ -215,6 +279,10 @@ class Recorder:
                 line = traceback.tb_lineno
             traceback = traceback.tb_next
         return line
+
+
+# What a batch sends at once.
+SENT = (ops.ExecuteSQLOp, ops.BulkInsertOp)
 
 
 @contextmanager
@@ -240,13 +308,8 @@ def perform(
         dialect: of the DBMS that it is judged for.
         names: metadata with the naming convention.
     """
-    with EnvironmentContext(Config(), scripts, as_sql=True) as environment:
-        context = MigrationContext.configure(
-            dialect=dialect,
-            environment_context=environment,
-            opts={"as_sql": True, "target_metadata": names},
-        )
-        return Recorder(script, context).run(direction)
+    with EnvironmentContext(Config(), scripts, dialect=dialect) as environment:
+        return Recorder(script, environment, names).run(direction)
 
 
 def segment(path: Path, line: int) -> str:
@@ -263,6 +326,8 @@ def _text(statement: Any, dialect: Dialect) -> str:
     """Return a statement as SQL."""
     if isinstance(statement, str):
         return statement.replace(r"\:", ":")
+    make: Any = type(dialect)
+    plain = make(paramstyle="named")  # others double every %
     with suppress(Exception):  # a value that has no literal stays a parameter
-        return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-    return str(statement.compile(dialect=dialect))
+        return str(statement.compile(dialect=plain, compile_kwargs={"literal_binds": True}))
+    return str(statement.compile(dialect=plain))

@@ -16,13 +16,17 @@ from schema_guard.lint.rules import SERVERS, Hits, Scene, column_like, known, ru
 from schema_guard.safe import is_expression
 from schema_guard.widening import widens
 
-# PostgreSQL computes these once for all rows; a default without brackets is a value.
+# PostgreSQL computes these once for all rows; a default without a call is a value.
 STABLE = re.compile(
-    r"(now|transaction_timestamp|statement_timestamp|timezone|to_timestamp|date_trunc|current_\w+"
-    r"|localtime\w*|cast|numeric|varchar|char|timestamp|interval|array|jsonb?|coalesce)\s*\(",
+    r"(abs|array|char|coalesce|concat|current_date|current_time|current_timestamp|date_part|"
+    r"date_trunc|decimal|extract|greatest|json_build_array|json_build_object|jsonb_build_array|"
+    r"jsonb_build_object|least|left|localtime|localtimestamp|lower|make_date|make_interval|md5|now|"
+    r"numeric|replace|right|round|statement_timestamp|timezone|to_timestamp|transaction_timestamp|"
+    r"upper|varchar)",
     re.IGNORECASE,
 )
-CALL = re.compile(r"[a-z_][\w.]*\s*\(", re.IGNORECASE)
+CALL = re.compile(r"([a-z_][\w.]*)\"?\s*\(", re.IGNORECASE)
+CAST = re.compile(r"::\s*[a-z][\w ]*(\(\s*\d+\s*(,\s*\d+\s*)?\))?", re.IGNORECASE)
 
 
 def _added(act: Act, scene: Scene) -> tuple[str, Column[Any]] | None:
@@ -111,8 +115,8 @@ def add_not_null(act: Act, scene: Scene) -> Hits:
     counted = new.autoincrement is True or new.info.get("counted")
     if not (new.nullable or given or counted):
         if act.sql is not None:
-            act = replace(act, sql=re.sub(r"\s+NOT\s+NULL", "", act.sql, flags=re.IGNORECASE))
-            code = scene.code(scene.sent(act))
+            nullable = re.sub(r"\s+NOT\s+NULL(?![^(]*\))", "", act.sql, flags=re.IGNORECASE)
+            code = scene.code(scene.sent(replace(act, sql=nullable)))
         else:
             code = scene.safely(_add(act, column_like(new)))
         later = "# Or give it a server_default. The next release, which writes it, may require it."
@@ -151,7 +155,9 @@ def volatile_default(act: Act, scene: Scene) -> Hits:
     if default is None or isinstance(default, str):
         return
     words = str(default)
-    if CALL.search(STABLE.sub("", re.sub(r"'(?:[^']|'')*'", "''", words))):
+    plain = CAST.sub("", re.sub(r"'(?:[^']|'')*'", "''", words))
+    calls = [each for each in CALL.findall(plain) if not STABLE.fullmatch(each)]
+    if calls or "sequence" in words:
         if not known(new.type):
             yield what, scene.allow("volatile-default", act, "the table is small: N rows")
             return
@@ -232,20 +238,22 @@ def add_autoincrement(act: Act, scene: Scene) -> Hits:
     if scene.backend == "mysql" or not known(new.type):
         yield what, scene.allow("add-autoincrement", act, "the table is small: N rows")
         return
-    sequence = f"{act.operation.table_name}_{new.name}_seq"
-    plain = Column(new.name, BigInteger(), nullable=True)
+    quote = scene.dialect.identifier_preparer.quote
+    of = act.operation
+    parts = [*([of.schema] if of.schema else []), f"{of.table_name}_{new.name}_seq"]
+    sequence = ".".join(quote(part) for part in parts)
     default = ops.AlterColumnOp(
-        act.operation.table_name,
+        of.table_name,
         new.name,
-        schema=act.operation.schema,
+        schema=of.schema,
         existing_type=BigInteger(),
         modify_server_default=DefaultClause(text(f"nextval('{sequence}')")),
     )
     yield (
         what,
         scene.safely(
-            _add(act, plain),
-            ops.ExecuteSQLOp(f'CREATE SEQUENCE "{sequence}"'),
+            _add(act, Column(new.name, BigInteger(), nullable=True)),
+            ops.ExecuteSQLOp(f"CREATE SEQUENCE {sequence}"),
             default,
             _fill(act, new.name, f"sa.func.nextval({sequence!r})"),
         ),
@@ -270,7 +278,8 @@ def json_column(act: Act, scene: Scene) -> Hits:
         kind = each.type.dialect_impl(scene.dialect)
         if isinstance(kind, JSON) and not isinstance(kind, postgresql.JSONB):
             other = copy(operation)
-            better = Column(each.name, postgresql.JSONB(), nullable=each.nullable)
+            better = each._copy()  # noqa: SLF001 - there is no other way
+            better.type = postgresql.JSONB()
             if isinstance(other, ops.AddColumnOp):
                 other.column = better
             else:

@@ -1,5 +1,6 @@
 """Rules about constraints."""
 
+import re
 from typing import Any
 
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
@@ -9,8 +10,13 @@ from sqlalchemy.sql.elements import conv
 
 from schema_guard.lint.acts import Act
 from schema_guard.lint.rules import SERVERS, Hits, Scene, known, rule
-from schema_guard.safe import Alone
+from schema_guard.safe import Alone, safe
 from schema_guard.sql import Raw
+
+# What is not read of a constraint in SQL.
+LEFT_OUT = re.compile(
+    r"\b(NULLS|DEFERR|INITIALLY|INCLUDE|ON\s+(DELETE|UPDATE)|MATCH|WITH)", re.IGNORECASE
+)
 
 
 def _is_valid(act: Act, scene: Scene, kind: type[Any]) -> bool:
@@ -33,6 +39,27 @@ def _validates(act: Act, scene: Scene, kind: str) -> Hits:
         yield f"{act.table}.{name}", scene.code(Alone([ops.ExecuteSQLOp(str(act.sql))]))
 
 
+def _what(act: Act) -> str:
+    return f"{act.table}.{act.operation.constraint_name or '(no name)'}"
+
+
+def _recipe(act: Act, scene: Scene, name: str) -> str:
+    """Return the safe form of a constraint; of SQL only where nothing of it would be left out."""
+    operation = act.operation
+    if operation.constraint_name is None:
+        return scene.allow(name, act, "the table is small: N rows; better give it a name")
+    if act.sql is None or (scene.backend == "mysql" and not LEFT_OUT.search(act.sql)):
+        return scene.safely(operation)
+    if isinstance(operation, ops.CreateForeignKeyOp | ops.CreateCheckConstraintOp):
+        validate = safe([operation], scene.dialect)[1:]
+        first = ops.ExecuteSQLOp(f"{act.sql} NOT VALID".replace(":", r"\:"))
+        if len(scene.of_statement(act)) == 1:
+            return scene.code(first, *validate)
+    elif not LEFT_OUT.search(act.sql) and "(expression)" not in operation.columns:
+        return scene.safely(operation)
+    return scene.allow(name, act, "the table is small: N rows")
+
+
 def _without(act: Act, scene: Scene, name: str, make: Any) -> str:
     """Return what adds a column by itself, and then its constraint."""
     operation = act.operation
@@ -42,8 +69,8 @@ def _without(act: Act, scene: Scene, name: str, make: Any) -> str:
     column: Column[Any] = Column(
         old.name,
         old.type,
-        nullable=old.nullable,
-        server_default=getattr(old.server_default, "arg", None),
+        nullable=old.nullable or old.server_default is None,
+        server_default=old.server_default,
     )
     add = ops.AddColumnOp(operation.table_name, column, schema=operation.schema)
     return scene.safely(add, make)
@@ -56,27 +83,28 @@ def _without(act: Act, scene: Scene, name: str, make: Any) -> str:
 )
 def add_foreign_key(act: Act, scene: Scene) -> Hits:
     """Find foreign keys that are checked under a lock."""
-    operation = act.operation
+    operation, mysql = act.operation, scene.backend == "mysql"
     if isinstance(operation, ops.AddColumnOp) and scene.changes_table(act):
         for key in operation.column.foreign_keys:
-            target = key.target_fullname.split(".")
-            given = key.constraint.name if key.constraint is not None else None
-            usual = f"fk_{operation.table_name}_{operation.column.name}_{target[-2]}"
-            name = conv(str(given or usual))
+            *schema, of, theirs = key.target_fullname.split(".")
+            usual = f"fk_{operation.table_name}_{operation.column.name}_{of}"
             make = ops.CreateForeignKeyOp(
-                name,
+                conv(str(key.name or usual)),
                 operation.table_name,
-                target[-2],
+                of,
                 [operation.column.name],
-                [target[-1]],
+                [theirs],
                 ondelete=key.ondelete,
                 onupdate=key.onupdate,
+                deferrable=key.deferrable,
+                initially=key.initially,
                 source_schema=operation.schema,
+                referent_schema=".".join(schema) or None,
             )
             what = f"{act.table}.{operation.column.name}"
             yield what, _without(act, scene, "add-foreign-key", make)
-    elif _is_valid(act, scene, ops.CreateForeignKeyOp) and not act.online:
-        yield f"{act.table}.{operation.constraint_name}", scene.safely(operation)
+    elif _is_valid(act, scene, ops.CreateForeignKeyOp) and not (mysql and act.online):
+        yield _what(act), _recipe(act, scene, "add-foreign-key")
     yield from _validates(act, scene, "foreignkey")
 
 
@@ -94,11 +122,10 @@ def add_check(act: Act, scene: Scene) -> Hits:
             reason = "the table is small: N rows"
             yield f"{act.table}.{column.name}", scene.allow("add-check", act, reason)
     elif _is_valid(act, scene, ops.CreateCheckConstraintOp):
-        what = f"{act.table}.{operation.constraint_name}"
         if scene.backend == "postgresql":
-            yield what, scene.safely(operation)
+            yield _what(act), _recipe(act, scene, "add-check")
         else:
-            yield what, scene.allow("add-check", act, "the table is small: N rows")
+            yield _what(act), scene.allow("add-check", act, "the table is small: N rows")
     yield from _validates(act, scene, "check")
 
 
@@ -119,7 +146,7 @@ def add_unique(act: Act, scene: Scene) -> Hits:
             )
             yield f"{act.table}.{column.name}", _without(act, scene, "add-unique", make)
     elif _is_valid(act, scene, ops.CreateUniqueConstraintOp):
-        yield f"{act.table}.{operation.constraint_name}", scene.safely(operation)
+        yield _what(act), _recipe(act, scene, "add-unique")
 
 
 @rule(
@@ -130,7 +157,7 @@ def add_unique(act: Act, scene: Scene) -> Hits:
 def add_primary_key(act: Act, scene: Scene) -> Hits:
     """Find primary keys whose index is not there yet."""
     if _is_valid(act, scene, ops.CreatePrimaryKeyOp):
-        yield f"{act.table}.{act.operation.constraint_name}", scene.safely(act.operation)
+        yield _what(act), _recipe(act, scene, "add-primary-key")
 
 
 @rule(

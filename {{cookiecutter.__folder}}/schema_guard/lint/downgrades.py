@@ -1,12 +1,16 @@
 """Rules about `downgrade()`."""
 
+import ast
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from alembic.operations import ops
 from alembic.script import Script
+from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.errors import cause
 from schema_guard.lint.acts import Act, Performance
@@ -14,6 +18,7 @@ from schema_guard.lint.rules import RULES, Finding, Scene, told
 from schema_guard.lint.shape import Shape
 from schema_guard.sql import Raw
 
+READS = re.compile(r"\s*(SELECT|SET|SHOW|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 MISSING = told("missing-downgrade", "What the revision did cannot be undone when it has to be.")
 IRREVERSIBLE = told("irreversible-downgrade", "Undone, it leaves the database as it never was.")
 
@@ -38,18 +43,22 @@ def judge_downgrade(
         yield Finding(IRREVERSIBLE, cause(down.raised), script.revision, code, line)
     elif up and not down.acts:
         yield Finding(MISSING, RULES[MISSING].danger, script.revision, recipe, line)
-    elif not any(isinstance(act.operation, Raw) for act in (*up, *down.acts)):
+    elif not any(_is_unclear(act) for act in (*up, *down.acts)):
         after = deepcopy(scene.shape)
         for act in down.acts:
             after.apply(act, script.revision)
         wrong = [
             f"{what} {'is missing' if (of, kind, what) in before.names() else 'stays'}"
             for of, kind, what in sorted(before.names() ^ after.names())
-            if kind in {"table", "column"}
         ]
         if wrong:
             danger = f"{RULES[IRREVERSIBLE].danger} ({'; '.join(wrong)})"
             yield Finding(IRREVERSIBLE, danger, script.revision, recipe, line)
+
+
+def _is_unclear(act: Act) -> bool:
+    """Return whether it may change tables in a way that is not known."""
+    return isinstance(act.operation, Raw) and not READS.match(act.operation.sql)
 
 
 def _undoing(up: list[Act], scene: Scene) -> str:
@@ -65,7 +74,9 @@ def _undone(operation: Any) -> Any:
     known = getattr(operation, "_reverse", None) is not None
     if isinstance(operation, ops.DropTableOp | ops.DropColumnOp | ops.DropIndexOp) and not known:
         return None
-    with suppress(AttributeError, NotImplementedError, ValueError):
+    if isinstance(operation, ops.AddConstraintOp) and operation.to_constraint().name is None:
+        return None
+    with suppress(AttributeError, NotImplementedError, ValueError, SQLAlchemyError):
         return operation.reverse()
     return None
 
@@ -92,5 +103,10 @@ def _indented(code: str) -> str:
 
 
 def _line_of(script: Script) -> int:
-    downgrade = getattr(script.module, "downgrade", None)
-    return downgrade.__code__.co_firstlineno if downgrade else 1
+    tree = ast.parse(Path(script.path).read_bytes())
+    lines = [
+        node.lineno
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == "downgrade"
+    ]
+    return lines[0] if lines else 1

@@ -1,13 +1,19 @@
 """Rules about indexes."""
 
+import re
 from copy import copy
 
 from alembic.operations import ops
 
 from schema_guard.lint.acts import Act
 from schema_guard.lint.rules import Hits, Scene, rule
+from schema_guard.safe import Alone
 
 WIDE = 3
+INDEX = re.compile(
+    r"^(CREATE\s+(?:UNIQUE\s+)?INDEX\s+|DROP\s+INDEX\s+)(?:CONCURRENTLY\s+)?", re.IGNORECASE
+)
+CASCADE = re.compile(r"\s+CASCADE\s*$", re.IGNORECASE)
 
 
 def _concurrently(act: Act) -> bool:
@@ -23,7 +29,7 @@ def index_not_concurrent(act: Act, scene: Scene) -> Hits:
     if not isinstance(operation, ops.CreateIndexOp) or _concurrently(act):
         return
     if scene.changes_table(act):
-        yield f"{act.table}.{operation.index_name}", scene.safely(operation)
+        yield f"{act.table}.{operation.index_name}", _alone(act, scene)
 
 
 @rule(
@@ -36,7 +42,8 @@ def drop_index_not_concurrent(act: Act, scene: Scene) -> Hits:
     operation = act.operation
     if not isinstance(operation, ops.DropIndexOp) or _concurrently(act):
         return
-    if act.table not in scene.made:
+    new = {name for made in scene.made for name in scene.shape.of(made).indexes}
+    if act.table not in scene.made and str(operation.index_name) not in new:
         yield str(operation.index_name), _alone(act, scene)
 
 
@@ -60,7 +67,9 @@ def wide_index(act: Act, scene: Scene) -> Hits:
     operation = act.operation
     if not isinstance(operation, ops.CreateIndexOp) or operation.unique:
         return
-    if len(operation.columns) > WIDE:
+    if len(operation.columns) > WIDE and act.sql is not None:
+        yield f"{act.table}.{operation.index_name}", scene.allow("wide-index", act, "it is used")
+    elif len(operation.columns) > WIDE:
         narrow = copy(operation)
         narrow.columns = operation.columns[:WIDE]
         code = scene.safely(narrow) if scene.changes_table(act) else scene.code(narrow)
@@ -68,7 +77,10 @@ def wide_index(act: Act, scene: Scene) -> Hits:
 
 
 def _alone(act: Act, scene: Scene) -> str:
-    """Return the code of an index outside a transaction; whose table may not be known."""
+    """Return the code of an index outside a transaction; SQL of it is kept as it is."""
+    if act.sql is not None:
+        sql = INDEX.sub(r"\g<1>CONCURRENTLY ", CASCADE.sub("", act.sql)).replace(":", r"\:")
+        return scene.code(Alone([ops.ExecuteSQLOp(sql)]))
     whole = copy(act.operation)
-    whole.table_name = whole.table_name or "..."
+    whole.table_name = whole.table_name or "..."  # which PostgreSQL does without
     return scene.safely(whole).replace(", table_name='...'", "")

@@ -1,5 +1,6 @@
 """Which revisions are judged, and what is allowed in them."""
 
+import ast
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from schema_guard.lint.downgrades import judge_downgrade
 from schema_guard.lint.rules import RULES, Finding, Scene, judge, told
 
 NOT_READ = told("not-read", "It stopped here while it was read: what comes after is not judged.")
-NO_REASON = told("allow-without-reason", "Nobody can judge it: a reason is missing, ` -- why`.")
+NO_REASON = told("allow-without-reason", "Its form is `allow RULE -- reason`; it allows nothing.")
 UNUSED = told("unused-allow", "It allows nothing that is done here, and would hide it one day.")
 
 
@@ -101,11 +102,18 @@ def _not_allowed(path: Path, found: list[Finding], scene: Scene) -> Iterator[Fin
         used |= {each.line for each in allowed}
         if not any(each.reason for each in allowed):
             yield finding
+    branches = [
+        range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.If)
+    ]
     for each in allowances(source):
         rule = RULES.get(each.rule)
-        if each.line in used and not each.reason:
-            code = f"# schema_guard: allow {each.rule} -- why nothing is lost, and nobody waits"
+        if not each.reason:
+            code = f"# schema_guard: allow {each.rule or 'RULE'} -- why nothing is lost or stopped"
             yield Finding(NO_REASON, RULES[NO_REASON].danger, each.rule, code, each.line)
-        elif each.line not in used and (rule is None or scene.backend in rule.backends):
+        elif each.line in used or (rule and scene.backend not in rule.backends):
+            continue
+        elif not any(each.line in branch for branch in branches):  # which another DBMS may take
             code = "# without this comment"
             yield Finding(UNUSED, RULES[UNUSED].danger, each.rule, code, each.line)

@@ -9,10 +9,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select, table
 
 from schema_guard.lint import columns, constraints, indexes, rows, servers, tables  # noqa: F401
-from schema_guard.lint.acts import Act
+from schema_guard.lint.acts import Act, Rebuild
 from schema_guard.lint.rules import RULES, Scene, judge
 from schema_guard.safe import Alone, Block, Comment, Online
-from schema_guard.sql import Rebuild, read
+from schema_guard.server import backend
+from schema_guard.sql import read
 
 # autogenerate.py says what drops lose; what a new column refers to comes after it, safely.
 SAID = {"add-foreign-key", "add-unique", "drop-column", "drop-table"}
@@ -85,12 +86,15 @@ def _places(
         parts = each.ops if isinstance(each, ops.ModifyTableOps) else None
         container = operations if parts is None else parts
         for part in [each] if parts is None else list(parts):
-            sent = read(str(part.sqltext)) if isinstance(part, ops.ExecuteSQLOp) else [part]
+            sent = [part]
+            if isinstance(part, ops.ExecuteSQLOp):
+                read_as = read(str(part.sqltext), backend(context.dialect))
+                sent = [operation for operation, _ in read_as]
             for operation in sent:
                 act = Act(operation, 0, transaction, alone=alone, online=online)
                 yield act, container, part
         if parts is not None and _rebuilds(context, parts):
-            yield Act(Rebuild(each.table_name, each.schema)), operations, each
+            yield Act(Rebuild(each.table_name, each.schema, parts)), operations, each
 
 
 def _rebuilds(context: MigrationContext, parts: list[Any]) -> bool:

@@ -6,26 +6,21 @@ from alembic.operations import ops
 
 from schema_guard.backfill import Fill
 from schema_guard.lint.acts import Act
-from schema_guard.lint.rules import SERVERS, Hits, Scene, changes_schema, rule
+from schema_guard.lint.rules import SERVERS, Hits, Scene, changes_schema, is_raw, rule
 from schema_guard.safe import Alone
-from schema_guard.sql import Raw
 
-# One column, of all rows or of those in which it is NULL: what `backfill` does.
+# One column, of all rows or of those in which it is NULL.
 ASSIGNMENT = re.compile(
-    r"""UPDATE\s+[`"\w.]+\s+SET\s+[`"]?(?P<column>\w+)[`"]?\s*=\s*(?P<value>.*?)
-    (?:\s+WHERE\s+[`"\w.]+\s+IS\s+NULL)?\s*$""",
+    r"""UPDATE\s+[`"\w.]+\s+SET\s+[`"]?(?P<column>\w+)[`"]?\s*=\s*(?P<value>[^,:]*?)
+    (?:\s+WHERE\s+[`"]?(?P<null>\w+)[`"]?\s+IS\s+NULL)?\s*$""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 
 
-def _is_raw(act: Act, *kinds: str) -> bool:
-    return isinstance(act.operation, Raw) and act.operation.kind in kinds
-
-
 def _updates(act: Act, scene: Scene) -> bool:
     """Return whether an act changes rows of a table in use, all in one statement."""
-    changes = _is_raw(act, "update") or (
-        _is_raw(act, "delete") and not act.operation.facts["everything"]
+    changes = is_raw(act, "update") or (
+        is_raw(act, "delete") and not act.operation.facts["everything"]
     )
     return changes and not act.batched and scene.changes_table(act)
 
@@ -43,11 +38,16 @@ def _has_ddl(act: Act, scene: Scene) -> bool:
 
 
 def _in_batches(act: Act, scene: Scene, name: str) -> str:
+    """Return what fills a column in batches, if that is what the statement does."""
     found = ASSIGNMENT.match(act.operation.sql)
-    if found is None or re.search(r"\bWHERE\b", found["value"], re.IGNORECASE):
-        return scene.allow(name, act, "it changes few rows: N")
-    value = f"sa.text({found['value']!r})"
-    return scene.code(Fill(act.operation.table_name, found["column"], value, act.operation.schema))
+    if found is not None and not re.search(r"\b(FROM|WHERE|SET)\b", found["value"], re.IGNORECASE):
+        column = found["column"]
+        empty = found["null"] == column or (act.table, column) in scene.added
+        if empty and act.operation.kind == "update":
+            value = f"sa.text({found['value']!r})"
+            of = act.operation
+            return scene.code(Fill(of.table_name, column, value, of.schema))
+    return scene.allow(name, act, "it changes few rows: N")
 
 
 @rule(
@@ -75,7 +75,7 @@ def backfill_unbatched(act: Act, scene: Scene) -> Hits:
 @rule("truncate-or-delete-all", "All rows are lost.")
 def truncate_or_delete_all(act: Act, scene: Scene) -> Hits:
     """Find tables that are emptied."""
-    if not _is_raw(act, "truncate", "delete") or not act.operation.facts["everything"]:
+    if not is_raw(act, "truncate", "delete") or not act.operation.facts["everything"]:
         return
     if scene.changes_table(act):
         yield str(act.table), scene.allow("truncate-or-delete-all", act, "nobody needs them")
@@ -84,7 +84,7 @@ def truncate_or_delete_all(act: Act, scene: Scene) -> Hits:
 @rule("raw-sql", "What this statement locks, rewrites or loses is not known here.")
 def raw_sql(act: Act, scene: Scene) -> Hits:
     """Find SQL that is not understood."""
-    if _is_raw(act, "unknown"):
+    if is_raw(act, "unknown") or (is_raw(act, "lock") and scene.backend != "mysql"):
         words = " ".join(act.operation.sql.split())
         what = words if len(words) <= 60 else f"{words[:60]} …"  # noqa: PLR2004 - one line
         yield what, scene.allow("raw-sql", act, "what it locks, and for how long")
@@ -96,9 +96,9 @@ def raw_sql(act: Act, scene: Scene) -> Hits:
 )
 def transaction_in_sql(act: Act, scene: Scene) -> Hits:
     """Find transactions that a revision begins or ends by itself."""
-    if _is_raw(act, "transaction"):
+    if is_raw(act, "transaction"):
         then = [
-            each.sql for each in scene.after(act) if each.sql and not _is_raw(each, "transaction")
+            each.sql for each in scene.after(act) if each.sql and not is_raw(each, "transaction")
         ]
         code = scene.code(Alone([ops.ExecuteSQLOp(sql.replace(":", r"\:")) for sql in then[:1]]))
         yield " ".join(act.operation.sql.split()), code if then else "# without this line"

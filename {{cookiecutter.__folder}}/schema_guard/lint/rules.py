@@ -4,7 +4,7 @@ A rule is a function: for one act of a revision it gives what it has found, as t
 (such as `users.bio`) and the code that does the same without the danger.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,11 @@ from sqlalchemy import Column, Dialect, MetaData
 from sqlalchemy.types import NullType
 
 from schema_guard.autogenerate import render_item
-from schema_guard.lint.acts import Act
+from schema_guard.lint.acts import Act, Rebuild
 from schema_guard.lint.shape import Shape
 from schema_guard.safe import Block, Comment, in_place, safe
 from schema_guard.server import backend
-from schema_guard.sql import Raw, Rebuild
+from schema_guard.sql import Raw
 
 # What a rule finds: the thing it is about, and the code to write instead.
 Hits = Iterator[tuple[str, str]]
@@ -118,6 +118,10 @@ class Scene:
         """Return what the revision does after an act."""
         return self.acts[len(self.before(act)) + 1 :]
 
+    def of_statement(self, act: Act) -> list[Act]:
+        """Return the acts that one statement of SQL comes to."""
+        return [each for each in self.acts if each.sql is act.sql and each.line == act.line]
+
     def safely(self, *operations: Any) -> str:
         """Return the code of operations in the forms that stop nobody."""
         return self.code(*safe(operations, self.dialect))
@@ -127,19 +131,13 @@ class Scene:
         comment = Comment(f"schema_guard: allow {name} -- {reason}")
         if act.source is not None:
             return f"# {comment.text}\n{act.source}"
-        operation = act.operation
-        if act.sql is not None:
-            operation = self.sent(act)
-        forms = safe([operation], self.dialect)
-        inner = forms
-        while isinstance(inner[0], Block):
-            inner = inner[0].ops
-        inner.insert(0, comment)
+        forms = safe([act.operation if act.sql is None else self.sent(act)], self.dialect)
+        _insert(forms, comment, act)
         return self.code(*forms)
 
     def sent(self, act: Act) -> ops.ExecuteSQLOp:
         """Return the SQL of an act, which tells MySQL and MariaDB to copy nothing."""
-        sql = str(act.sql).rstrip("; ")
+        sql = str(act.sql)
         if self.backend == "mysql" and self.changes_table(act) and in_place(act.operation):
             if isinstance(act.operation, ops.CreateIndexOp):
                 sql += " ALGORITHM=INPLACE LOCK=NONE"
@@ -154,24 +152,32 @@ class Scene:
     def code(self, *operations: Any) -> str:
         """Return operations as a revision has them, with what they import."""
         written = self._written()
-        ready = [self._batched(each) for each in operations]
+        ready = list(self._batched(operations))
         body = render._render_cmd_body(ops.UpgradeOps(ready), written)  # noqa: SLF001
         lines = [line for line in body.splitlines() if line and "# ###" not in line]
         return "\n".join([*sorted(written.imports), *lines])
 
-    def _batched(self, operation: Any) -> Any:
-        """Return an operation in batch mode, where the DBMS needs it."""
-        if self.backend != "sqlite" or not isinstance(operation, IN_BATCH):
-            return operation
-        changed: Any = operation
-        key = isinstance(operation, ops.CreateForeignKeyOp)
-        name = changed.source_table if key else changed.table_name
-        return ops.ModifyTableOps(name, [changed])
+    def _batched(self, operations: Iterable[Any]) -> Iterator[Any]:
+        """Return operations in batch mode, where the DBMS needs it, with their comments."""
+        above: list[Any] = []
+        for operation in operations:
+            if isinstance(operation, Comment):
+                above.append(operation)
+                continue
+            if self.backend == "sqlite" and isinstance(operation, IN_BATCH):
+                changed: Any = operation
+                key = isinstance(operation, ops.CreateForeignKeyOp)
+                name = changed.source_table if key else changed.table_name
+                schema = changed.kw.get("source_schema") if key else changed.schema
+                yield ops.ModifyTableOps(name, [*above, changed], schema=schema)
+            else:
+                yield from [*above, operation]
+            above = []
 
     def _written(self) -> AutogenContext:
-        context = MigrationContext.configure(
-            dialect=self.dialect, opts={"target_metadata": MetaData()}
-        )
+        make: Any = type(self.dialect)
+        plain = make(paramstyle="named")  # others double every %
+        context = MigrationContext.configure(dialect=plain, opts={"target_metadata": MetaData()})
         options = {
             "sqlalchemy_module_prefix": "sa.",
             "alembic_module_prefix": "op.",
@@ -182,6 +188,17 @@ class Scene:
         return AutogenContext(context, opts=options)
 
 
+def _insert(forms: list[Any], comment: Comment, act: Act) -> bool:
+    """Put a comment above the operation that is meant, or the first one."""
+    for place, each in enumerate(forms):
+        if isinstance(each, Block) and _insert(each.ops, comment, act):
+            return True
+        if type(each) is type(act.operation) or act.sql is not None:
+            forms.insert(place, comment)
+            return True
+    return False
+
+
 def judge(scene: Scene) -> Iterator[Finding]:
     """Return what the rules find in the acts of a scene, and change its shape as they do."""
     for act in scene.acts:
@@ -189,7 +206,7 @@ def judge(scene: Scene) -> Iterator[Finding]:
             if scene.backend in each.backends:
                 for what, recipe in each.find(act, scene):
                     yield Finding(each.name, each.danger, what, recipe, act.line, act)
-        if isinstance(act.operation, ops.CreateTableOp):
+        if isinstance(act.operation, ops.CreateTableOp) or is_raw(act, "create-table"):
             scene.made.add(act.table or "")
         if isinstance(act.operation, ops.RenameTableOp) and act.table in scene.made:
             scene.made.add(act.operation.new_table_name)
@@ -198,10 +215,15 @@ def judge(scene: Scene) -> Iterator[Finding]:
         scene.shape.apply(act, scene.revision)
 
 
+def is_raw(act: Act, *kinds: str) -> bool:
+    """Return whether an act is SQL of one of some kinds."""
+    return isinstance(act.operation, Raw) and act.operation.kind in kinds
+
+
 def changes_schema(act: Act) -> bool:
     """Return whether an act changes what a table is."""
     if isinstance(act.operation, Raw):
-        return act.operation.kind == "unknown"
+        return is_raw(act, "unknown")
     return not isinstance(act.operation, ops.BulkInsertOp | Rebuild)
 
 

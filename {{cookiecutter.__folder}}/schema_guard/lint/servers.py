@@ -3,9 +3,8 @@
 from alembic.operations import ops
 
 from schema_guard.lint.acts import Act
-from schema_guard.lint.rules import Hits, Scene, changes_schema, rule
+from schema_guard.lint.rules import Hits, Scene, changes_schema, is_raw, rule
 from schema_guard.safe import in_place
-from schema_guard.sql import Raw
 
 
 def _name(act: Act) -> str:
@@ -40,7 +39,7 @@ def mysql_copy(act: Act, scene: Scene) -> Hits:
 def mysql_lock(act: Act, scene: Scene) -> Hits:
     """Find what lets nobody write however it is done."""
     operation = act.operation
-    locks = isinstance(operation, Raw) and operation.kind == "lock"
+    locks = is_raw(act, "lock")
     if isinstance(operation, ops.CreateIndexOp) and scene.changes_table(act):
         locks = bool(operation.kw.get("mysql_prefix") or operation.kw.get("mariadb_prefix"))
     if isinstance(operation, ops.CreatePrimaryKeyOp) and scene.changes_table(act):
@@ -68,8 +67,6 @@ def several_ddl(act: Act, scene: Scene) -> Hits:
 
 
 def _commits(act: Act) -> bool:
-    if isinstance(act.operation, Raw):
-        return act.operation.kind == "unknown"
     return changes_schema(act) and not act.batched
 
 
@@ -87,7 +84,7 @@ def _may_fail(act: Act, scene: Scene) -> bool:
     if isinstance(operation, ops.AlterColumnOp):
         filled = any(each.batched and each.table == table for each in scene.before(act))
         return not in_place(operation) or (operation.modify_nullable is False and not filled)
-    return isinstance(operation, Raw) and operation.kind == "unknown"
+    return is_raw(act, "unknown")
 
 
 def _not_new(table: str | None, columns: list[str], scene: Scene) -> bool:

@@ -40,8 +40,13 @@ class Constraint:
 
 @dataclass
 class TableShape:
-    """A table."""
+    """A table.
 
+    Attributes:
+        whole: whether it is known from its beginning.
+    """
+
+    whole: bool = True
     columns: dict[str, Place] = field(default_factory=dict)
     constraints: dict[str, Constraint] = field(default_factory=dict)
     indexes: set[str] = field(default_factory=set)
@@ -59,13 +64,12 @@ class Shape:
         return self.tables.get(table or "", TableShape())
 
     def names(self) -> set[tuple[str, str, str]]:
-        """Return all that has a name: table, kind, name."""
+        """Return the tables and columns: table, kind, name."""
         found = set()
         for name, table in self.tables.items():
-            found.add((name, "table", name))
+            if table.whole:
+                found.add((name, "table", name))
             found |= {(name, "column", each) for each in table.columns}
-            found |= {(name, "constraint", each) for each in table.constraints if each}
-            found |= {(name, "index", each) for each in table.indexes if each}
         return found
 
     def requires(self, table: str | None, column: str) -> bool:
@@ -80,13 +84,16 @@ class Shape:
         if isinstance(operation, ops.CreateTableOp):
             self.tables[name or ""] = _made(operation)
             return
+        if isinstance(operation, Raw) and operation.kind == "create-table":
+            self.tables[name or ""] = TableShape()
+            return
         if isinstance(operation, ops.DropTableOp):
             self.tables.pop(name or "", None)
             return
         if isinstance(operation, ops.RenameTableOp):
             schema = f"{operation.schema}." if operation.schema else ""
             self.tables[schema + operation.new_table_name] = self.tables.pop(
-                name or "", TableShape()
+                name or "", TableShape(whole=False)
             )
             return
         if isinstance(operation, ops.DropIndexOp):
@@ -94,12 +101,14 @@ class Shape:
                 table.indexes.discard(str(operation.index_name))
             return
         if name is not None and not (isinstance(operation, Raw) and operation.kind != "validate"):
-            _change(self.tables.setdefault(name, TableShape()), act, revision)
+            _change(self.tables.setdefault(name, TableShape(whole=False)), act, revision)
 
 
 def _made(operation: ops.CreateTableOp) -> TableShape:
     table = TableShape()
-    made = operation.to_table()
+    made = getattr(operation, "made", None)
+    if made is None:
+        made = operation.to_table()
     for column in made.columns:
         table.columns[column.name] = _place(column)
     for constraint in made.constraints:

@@ -1,17 +1,10 @@
 """Rules about whole tables, schemas and types."""
 
-from typing import Any
-
 from alembic.operations import ops
 
-from schema_guard.enums import Call
-from schema_guard.lint.acts import Act
-from schema_guard.lint.rules import Hits, Scene, rule
-from schema_guard.sql import Raw, Rebuild
-
-
-def _is_raw(act: Act, kind: str) -> bool:
-    return isinstance(act.operation, Raw) and act.operation.kind == kind
+from schema_guard.lint.acts import Act, Rebuild
+from schema_guard.lint.rules import Hits, Scene, is_raw, rule
+from schema_guard.safe import Alone
 
 
 @rule("drop-table", "The running release still uses it, and its rows are lost.")
@@ -35,7 +28,7 @@ def rename_table(act: Act, scene: Scene) -> Hits:
     views = [
         each.operation.facts["name"]
         for each in scene.after(act)
-        if _is_raw(each, "view") and each.transaction == act.transaction
+        if is_raw(each, "view") and each.transaction == act.transaction
     ]
     if operation.table_name in views:
         return
@@ -49,7 +42,7 @@ def rename_table(act: Act, scene: Scene) -> Hits:
 @rule("rename-schema", "The running release asks for the old name, and fails.", "postgresql")
 def rename_schema(act: Act, scene: Scene) -> Hits:
     """Find schemas that are renamed."""
-    if _is_raw(act, "rename-schema"):
+    if is_raw(act, "rename-schema"):
         what = act.operation.facts["name"]
         yield what, scene.allow("rename-schema", act, f"no release that runs uses {what}")
 
@@ -61,22 +54,19 @@ def rename_schema(act: Act, scene: Scene) -> Hits:
 )
 def enum_value_in_transaction(act: Act, scene: Scene) -> Hits:
     """Find new values of a type that are not committed by themselves."""
-    if _is_raw(act, "add-value") and not act.alone:
-        facts = act.operation.facts
-        value = facts["value"].strip("'")
-        code = scene.code(Call("add_enum_value", f"{facts['name']!r}, {value!r}"))
-        yield facts["name"], code
+    if is_raw(act, "add-value") and not act.alone:
+        yield act.operation.facts["name"], scene.code(Alone([scene.sent(act)]))
 
 
 @rule("rename-enum-value", "The running release writes the old value, and fails.", "postgresql")
 def rename_enum_value(act: Act, scene: Scene) -> Hits:
     """Find values of a type that get another name."""
-    if _is_raw(act, "rename-value"):
+    if is_raw(act, "rename-value"):
         facts = act.operation.facts
-        old, new = facts["old"].strip("'"), facts["value"].strip("'")
-        code = scene.code(Call("add_enum_value", f"{facts['name']!r}, {new!r}, after={old!r}"))
-        later = f"# Write {new!r} from now on, read both; then change the rows. {old!r} may stay."
-        yield f"{facts['name']}.{old}", f"{code}\n{later}"
+        name, old, new = facts["name"], facts["old"], facts["value"]
+        sql = f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {new} AFTER {old}".replace(":", r"\:")
+        later = f"# Write {new} from now on, read both; then change the rows. {old} may stay."
+        yield f"{name}.{old}", f"{scene.code(Alone([ops.ExecuteSQLOp(sql)]))}\n{later}"
 
 
 @rule(
@@ -88,28 +78,20 @@ def rebuild(act: Act, scene: Scene) -> Hits:
     """Find tables that batch mode copies; how large they are the revision has to say."""
     if not _is_rebuild(act) or act.table in scene.made:
         return
-    changes = _of_batch(act, scene)
+    changes = act.operation.changes
     if all(isinstance(each, ops.DropColumnOp) for each in changes):
         allow = "# schema_guard: allow drop-column -- no release that runs uses it"
         lines = [f"{allow}\nop.drop_column({d.table_name!r}, {d.column_name!r})" for d in changes]
         yield str(act.table), "\n".join(lines)
     else:
         allow = "# schema_guard: allow sqlite-rebuild-large-table -- it copies N rows, in a second"
-        name = act.operation.table_name
-        yield str(act.table), f"{allow}\n{scene.code(ops.ModifyTableOps(name, changes))}"
+        of = act.operation
+        batch = ops.ModifyTableOps(of.table_name, changes, schema=of.schema)
+        yield str(act.table), f"{allow}\n{scene.code(batch)}"
 
 
 def _is_rebuild(act: Act) -> bool:
     return isinstance(act.operation, Rebuild)
-
-
-def _of_batch(act: Act, scene: Scene) -> list[Any]:
-    """Return the operations of the batch that ends with a copy."""
-    return [
-        each.operation
-        for each in scene.before(act)
-        if each.line >= act.line and each.table == act.table and not _is_rebuild(each)
-    ]
 
 
 @rule(
@@ -121,4 +103,4 @@ def _of_batch(act: Act, scene: Scene) -> list[Any]:
 def recreate(act: Act, scene: Scene) -> Hits:
     """Find `recreate="always"` where the server can change a table in place."""
     if _is_rebuild(act) and act.table not in scene.made:
-        yield str(act.table), scene.safely(*_of_batch(act, scene))
+        yield str(act.table), scene.safely(*act.operation.changes)
