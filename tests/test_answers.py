@@ -325,6 +325,7 @@ EXPECTED = {
     "schema_guard/lint/downgrades.py",
     "schema_guard/lint/indexes.py",
     "schema_guard/lint/linter.py",
+    "schema_guard/lint/releases.py",
     "schema_guard/lint/remarks.py",
     "schema_guard/lint/report.py",
     "schema_guard/lint/rows.py",

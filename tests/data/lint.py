@@ -277,6 +277,20 @@ CASES = [
         "P",
         "op.alter_column('users', 'status', existing_type=sa.String(20), server_default=None)",
     ),
+    Case(
+        "drop-not-null",
+        "PM",
+        "op.alter_column('users', 'name', existing_type=sa.String(50), nullable=True)",
+    ),
+    Case(
+        "drop-not-null",
+        "S",
+        "with op.batch_alter_table('users') as b:\n    b.alter_column('name', nullable=True)",
+        recipe="# schema_guard: allow sqlite-rebuild-large-table -- 8 rows\n"
+        "with op.batch_alter_table('users') as b:\n"
+        "    # schema_guard: allow drop-not-null -- the release that runs reads NULL too\n"
+        "    b.alter_column('name', nullable=True)",
+    ),
     Case("missing-downgrade", "P", "op.create_table('t', sa.Column('x', sa.Integer))", downgrade="pass"),
     Case(
         "irreversible-downgrade",

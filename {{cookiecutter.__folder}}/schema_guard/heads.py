@@ -108,23 +108,32 @@ def ancestors(scripts: ScriptDirectory, revisions: Iterable[str]) -> set[str]:
 def is_shared(script: Script) -> bool | None:
     """Return whether git's main branch has a revision's file; None where that is not known."""
     path = Path(script.path)
+    names = shared(path.parent)
+    return None if names is None else path.name in names
+
+
+def shared(folder: Path) -> set[str] | None:
+    """Return the names of the files that git's main branch has in a folder; None without one."""
     for branch in SHARED:
-        if _git(path.parent, "rev-parse", "--verify", "--quiet", branch):
-            return _git(path.parent, "cat-file", "-e", f"{branch}:./{path.name}")
+        names = _git(folder, "ls-tree", "-z", "--name-only", branch, "./")
+        if names is not None:
+            return {name.rpartition("/")[2] for name in names.split("\0")}
     return None
 
 
-def _git(folder: Path, *arguments: str) -> bool:
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what a command of git says; None if it fails, or there is no git."""
     try:
         done = subprocess.run(  # noqa: S603 - no shell
             ["git", *arguments],  # noqa: S607 - found as anywhere
             cwd=folder,
             capture_output=True,
             check=False,
+            encoding="utf-8",
         )
     except OSError:
-        return False
-    return done.returncode == 0
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def _moved(path: Path, old: str | None, new: str) -> str:

@@ -4,7 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema_guard.errors import cause
 from schema_guard.lint.acts import Act, Performance
 from schema_guard.lint.rules import RULES, Finding, Scene, told
-from schema_guard.lint.shape import Shape
 from schema_guard.sql import Raw
 
+Names = set[tuple[str, str, str]]
 READS = re.compile(r"\s*(SELECT|SET|SHOW|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 MISSING = told("missing-downgrade", "What the revision did cannot be undone when it has to be.")
 IRREVERSIBLE = told("irreversible-downgrade", "Undone, it leaves the database as it never was.")
 
 
 def judge_downgrade(
-    script: Script, up: list[Act], down: Performance, before: Shape, scene: Scene
+    script: Script,
+    up: list[Act],
+    down: Performance,
+    before: set[tuple[str, str, str]],
+    scene: Scene,
 ) -> Iterator[Finding]:
     """Return what is wrong with the undoing of a revision.
 
@@ -32,7 +35,7 @@ def judge_downgrade(
         script: the revision.
         up: what it does.
         down: what undoes it.
-        before: the schema before it.
+        before: the tables and columns before it.
         scene: of the upgrade, which was judged.
     """
     line = _line_of(script)
@@ -44,12 +47,10 @@ def judge_downgrade(
     elif up and not down.acts:
         yield Finding(MISSING, RULES[MISSING].danger, script.revision, recipe, line)
     elif not any(_is_unclear(act) for act in (*up, *down.acts)):
-        after = deepcopy(scene.shape)
-        for act in down.acts:
-            after.apply(act, script.revision)
+        after = scene.shape.after(down.acts).names()
         wrong = [
-            f"{what} {'is missing' if (of, kind, what) in before.names() else 'stays'}"
-            for of, kind, what in sorted(before.names() ^ after.names())
+            f"{what} {'is missing' if (of, kind, what) in before else 'stays'}"
+            for of, kind, what in sorted(before ^ after)
         ]
         if wrong:
             danger = f"{RULES[IRREVERSIBLE].danger} ({'; '.join(wrong)})"

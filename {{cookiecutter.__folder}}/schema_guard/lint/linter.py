@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +13,16 @@ from sqlalchemy import Dialect
 # Importing them registers them.
 from schema_guard.allowances import allowances, beside
 from schema_guard.errors import GuardError, cause
-from schema_guard.heads import is_shared
-from schema_guard.lint import columns, constraints, indexes, rows, servers, tables  # noqa: F401
+from schema_guard.heads import shared
+from schema_guard.lint import (  # noqa: F401
+    columns,
+    constraints,
+    indexes,
+    releases,
+    rows,
+    servers,
+    tables,
+)
 from schema_guard.lint.acts import perform
 from schema_guard.lint.downgrades import judge_downgrade
 from schema_guard.lint.rules import RULES, Finding, Scene, judge, told
@@ -56,17 +63,17 @@ def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judge
     scene = Scene(dialect)
     for script in reversed(list(scripts.walk_revisions())):
         up = perform(script, "upgrade", scripts, dialect, names)
-        before = deepcopy(scene.shape)
         added = scene.added if together else set()
         scene = Scene(dialect, scene.shape, up.acts, script.revision, set(), added)
         if script.revision not in chosen:
             for act in up.acts:
                 scene.shape.apply(act, script.revision)
             continue
+        before = scene.shape.names()
         found = list(judge(scene))
         if up.raised is not None:
             why = f"{RULES[NOT_READ].danger} ({cause(up.raised)})"
-            recipe = "# the values of rows, and what a server says, are not there when it is read"
+            recipe = "# read what follows yourself; here no query finds anything"
             found.append(Finding(NOT_READ, why, script.revision, recipe, up.line))
         down = perform(script, "downgrade", scripts, dialect, names)
         found += judge_downgrade(script, up.acts, down, before, scene)
@@ -87,10 +94,12 @@ def _chosen(scripts: ScriptDirectory, asked: str | None) -> tuple[set[str], bool
             return {script.revision for script in walked}, True
         except CommandError as error:
             raise GuardError(f"{error}. See `flask db history`.") from error
-    every = list(scripts.walk_revisions())
-    shared = {script.revision: is_shared(script) for script in every}
-    known = None not in shared.values()
-    return {revision for revision, there in shared.items() if not there}, known
+    every = {script.revision: Path(script.path) for script in scripts.walk_revisions()}
+    there = {folder: shared(folder) for folder in {path.parent for path in every.values()}}
+    new = {
+        revision for revision, path in every.items() if path.name not in (there[path.parent] or ())
+    }
+    return new, None not in there.values()
 
 
 def _not_allowed(path: Path, found: list[Finding], scene: Scene) -> Iterator[Finding]:

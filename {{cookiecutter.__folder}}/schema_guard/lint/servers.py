@@ -59,9 +59,8 @@ def several_ddl(act: Act, scene: Scene) -> Hits:
     """Find what may fail on rows after something that cannot be undone."""
     if not _may_fail(act, scene) or not scene.changes_table(act):
         return
-    earlier = [each for each in scene.before(act) if _commits(each)]
-    same = [each for each in earlier if each.line == act.line]
-    if len(earlier) > len(same):
+    own = scene.of_statement(act) if act.sql is not None else []
+    if any(_commits(each) and each not in own for each in scene.before(act)):
         operation = act.operation if act.sql is None else ops.ExecuteSQLOp(act.sql)
         yield _name(act), f"# In a revision of its own:\n{scene.safely(operation)}"
 

@@ -1,6 +1,7 @@
 """The schema as the revisions make it, as far as the rules ask for it; no database is looked at."""
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,19 @@ class Shape:
     def of(self, table: str | None) -> TableShape:
         """Return what is known of a table; empty if that is nothing."""
         return self.tables.get(table or "", TableShape())
+
+    def after(self, acts: list[Act]) -> "Shape":
+        """Return what it would be after acts."""
+        changed = {act.table for act in acts}
+        shape = Shape()
+        shape.tables = {
+            name: deepcopy(table) if name in changed else table
+            for name, table in self.tables.items()
+        }
+        for act in acts:
+            if not isinstance(act.operation, ops.DropIndexOp):  # it would look at all of them
+                shape.apply(act, "")
+        return shape
 
     def names(self) -> set[tuple[str, str, str]]:
         """Return the tables and columns: table, kind, name."""
