@@ -12,7 +12,7 @@ def test_the_parts(any_project: Project) -> None:
     )
 
     assert outcome.status == 0, outcome.output
-    assert "35 passed" in outcome.output
+    assert "59 passed" in outcome.output
 
 
 def test_an_upgrade_leaves_the_logging_of_a_process_as_it_was(any_project: Project) -> None:

@@ -700,6 +700,18 @@ def test_online_refuses_rows_that_refer_to_nothing(service: Revisions) -> None:
         connection.execute(sa.text("UPDATE posts SET user_id = 77 WHERE id = 1"))
 
 
+def test_online_has_later_statements_checked(service: Revisions) -> None:
+    if service.engine.dialect.name != "mysql":
+        return
+    key = "op.create_foreign_key('fk', 'posts', 'users', ['user_id'], ['id'])"
+    orphan = "op.execute('INSERT INTO posts (id, user_id) VALUES (98, 77)')"
+    online = "from schema_guard.online import online\nwith online():\n"
+    service.write(2, f"{online}    {key}\n{orphan}", NO_WAY_BACK)
+    fill(service)
+    with pytest.raises(ClickException, match="foreign key constraint fails"):
+        service.upgrade()
+
+
 def test_online_refuses_to_copy(service: Revisions) -> None:
     if service.engine.dialect.name != "mysql":
         return

@@ -65,7 +65,7 @@ def _mysql(old: Any, new: Any) -> bool:
     if not all(_is_text(each) and each.length and not _is_long(each) for each in (old, new)):
         return False
     sides = {each.length * BYTES_PER_CHARACTER <= ONE_BYTE for each in (old, new)}
-    return old.length <= new.length and len(sides) == 1
+    return old.length <= new.length and len(sides) == 1 and old.collation == new.collation
 
 
 def _is_text(kind: Any) -> bool:
