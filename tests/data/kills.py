@@ -41,7 +41,8 @@ def migrate(direction: str, kill_at: int | None = None) -> None:
             if next(calls) == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
+        # After a statement is before the next one, or before a commit.
+        for name in ("before_cursor_execute", "commit"):
             event.listen(db.engine, name, count)
         if direction == "upgrade":
             flask_migrate.upgrade()

@@ -557,7 +557,7 @@ DIALECTS = {"P": "postgresql", "M": "mysql", "S": "sqlite"}
 
 
 @pytest.mark.parametrize(("dialect", "body", "rules"), JUDGED)
-def test_what_is_found_and_what_is_not(
+def test_only_judged_what_is_found_and_what_is_not(
     service: Revisions, dialect: str, body: str, rules: list[str]
 ) -> None:
     service.write(2, body, NO_WAY_BACK)
@@ -566,7 +566,7 @@ def test_what_is_found_and_what_is_not(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values())
-def test_a_table_that_is_new_is_nobody_s(service: Revisions, dialect: str) -> None:
+def test_only_judged_a_table_that_is_new_is_nobody_s(service: Revisions, dialect: str) -> None:
     service.write(2, NEW_TABLE, NO_WAY_BACK)
     assert found(service.lint(dialect=dialect)) == []
 
@@ -627,13 +627,13 @@ RECIPES = [
 
 
 @pytest.mark.parametrize(("dialect", "body", "words"), RECIPES)
-def test_a_recipe_leaves_nothing_out(service: Revisions, dialect: str, body: str, words: str) -> None:
+def test_only_judged_a_recipe_leaves_nothing_out(service: Revisions, dialect: str, body: str, words: str) -> None:
     service.write(2, body, NO_WAY_BACK)
     judged = service.lint(dialect=DIALECTS[dialect])
     assert words in "\n".join(finding.recipe for _, finding in judged.findings)
 
 
-def test_a_decorated_downgrade_can_be_allowed(service: Revisions) -> None:
+def test_only_judged_a_decorated_downgrade_can_be_allowed(service: Revisions) -> None:
     service.write(2, "op.execute('SELECT 1')", NO_WAY_BACK)
     (path,) = service.versions.glob("0002_*.py")
     text = path.read_text(encoding="utf-8")
@@ -641,7 +641,7 @@ def test_a_decorated_downgrade_can_be_allowed(service: Revisions) -> None:
     assert found(service.lint()) == []
 
 
-def test_what_is_made_in_sql_can_be_undone(service: Revisions) -> None:
+def test_only_judged_what_is_made_in_sql_can_be_undone(service: Revisions) -> None:
     service.write(2, "op.add_column('legacy', sa.Column('x', sa.Integer))", "op.drop_column('legacy', 'x')")
     assert found(service.lint(dialect="postgresql")) == []
     service.write(2, "op.execute('CREATE VIEW v AS SELECT 1')", "op.execute('DROP VIEW v')")
