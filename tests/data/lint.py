@@ -523,6 +523,56 @@ JUDGED: list[tuple[str, str, list[str]]] = [
     # The same transaction.
     ("P", "op.execute('ALTER TABLE users ADD CONSTRAINT c CHECK (id > 0) NOT VALID')\nop.execute('ALTER TABLE users VALIDATE CONSTRAINT c')", ["add-check"]),
     ("P", "op.execute('ALTER TABLE users ADD CONSTRAINT c CHECK (email IS NOT NULL) NOT VALID')\nwith op.get_context().autocommit_block():\n    op.execute('ALTER TABLE users VALIDATE CONSTRAINT c')\nop.execute('ALTER TABLE users ALTER email SET NOT NULL')", []),
+    (
+        "P",
+        "with op.get_context().autocommit_block():\n"
+        "    op.execute('ALTER TABLE users ADD CONSTRAINT c CHECK (id > 0) NOT VALID')\n"
+        "    op.execute('ALTER TABLE users VALIDATE CONSTRAINT c')",
+        [],
+    ),
+    (
+        "P",
+        "op.create_check_constraint('c', 'users', 'email IS NOT NULL', postgresql_not_valid=True)\n"
+        "op.alter_column('users', 'email', nullable=False)",
+        ["set-not-null"],
+    ),
+    # An operation of one's own is what it is made of.
+    (
+        "P",
+        "from alembic.operations import MigrateOperation, Operations\n"
+        "class Leave(MigrateOperation):\n    pass\n"
+        "@Operations.implementation_for(Leave)\n"
+        "def leave(operations, operation):\n    operations.drop_table('users')\n"
+        "op.invoke(Leave())",
+        ["drop-table"],
+    ),
+    # What may fail on rows, after something that is committed.
+    (
+        "M",
+        "from schema_guard.online import online\nwith online():\n"
+        "    op.add_column('posts', sa.Column('x', sa.Integer))\n"
+        "    op.create_foreign_key('f', 'posts', 'users', ['user_id'], ['id'])",
+        ["several-ddl-in-one-mysql-revision"],
+    ),
+    (
+        "M",
+        "from schema_guard.online import online\nwith online():\n"
+        "    op.add_column('posts', sa.Column('x', sa.Integer))\n"
+        "    op.create_foreign_key('f', 'posts', 'users', ['x'], ['id'])",
+        [],
+    ),
+    (
+        "M",
+        "op.execute('ALTER TABLE users ADD a int, ADD UNIQUE (name), ALGORITHM=INPLACE, LOCK=NONE')",
+        [],
+    ),
+    (
+        "P",
+        "op.add_column('users', sa.Column('x', sa.Integer))\n"
+        "with op.get_context().autocommit_block():\n"
+        "    op.execute('UPDATE posts SET a = 1 WHERE b = 2')",
+        ["backfill-unbatched"],
+    ),
     # What is new is nobody's.
     ("P", "op.execute('CREATE TABLE t (id int)')\nop.create_index('i', 't', ['id'])\nop.execute('DROP TABLE t')", []),
     ("M", "op.execute('CREATE TEMPORARY TABLE t (id int)')\nop.create_index('i', 't', ['id'])", []),
@@ -643,6 +693,8 @@ def test_only_judged_a_decorated_downgrade_can_be_allowed(service: Revisions) ->
 
 def test_only_judged_what_is_made_in_sql_can_be_undone(service: Revisions) -> None:
     service.write(2, "op.add_column('legacy', sa.Column('x', sa.Integer))", "op.drop_column('legacy', 'x')")
+    assert found(service.lint(dialect="postgresql")) == []
+    service.write(2, "op.create_table('t', sa.Column('x', sa.Integer))", "op.execute('CALL undo()')")
     assert found(service.lint(dialect="postgresql")) == []
     service.write(2, "op.execute('CREATE VIEW v AS SELECT 1')", "op.execute('DROP VIEW v')")
     assert found(service.lint(dialect="postgresql")) == []

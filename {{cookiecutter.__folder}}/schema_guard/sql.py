@@ -74,8 +74,9 @@ def read(sql: str, backend: str) -> Iterator[tuple[MigrateOperation, str]]:
         backend: `postgresql`, `mysql` or `sqlite`, whose quotes and comments they have.
     """
     for statement in _statements(sql, backend):
+        own = statement.translate(BACK)
         for operation in _read(statement):
-            yield operation, statement.translate(BACK)
+            yield operation, own
 
 
 def count(sql: str, backend: str) -> int:
