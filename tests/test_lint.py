@@ -28,6 +28,20 @@ def test_rules_and_their_recipes(any_project: Project, server: Server | None) ->
     assert f"{RUN if server else RUN + JUDGED} passed" in outcome.output
 
 
+COPIES = """from schema_guard.online import online
+    with online():
+        op.alter_column("users", "id", existing_type=sa.Integer(), type_=sa.String(20))"""
+
+
+def test_a_server_refuses_to_copy_in_silence(any_project: Project, mariadb: Server) -> None:
+    url = url_of(any_project, mariadb, "copies")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with revisions(any_project, {"0002": COPIES}):
+        outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
+    assert outcome.status == 1
+    assert "ALGORITHM=INPLACE is not supported" in outcome.output
+
+
 def test_what_the_main_branch_has_is_not_judged(any_project: Project, tmp_path: Path) -> None:
     repository = {"GIT_DIR": str(tmp_path / "git"), "GIT_WORK_TREE": str(any_project.path)}
     # Nothing listens there: no server is asked.

@@ -23,7 +23,6 @@ from schema_guard.likeness import best_columns, best_tables
 from schema_guard.order import needed, ordered
 from schema_guard.questions import NOTHING, Questions
 from schema_guard.renames import Renames
-from schema_guard.safe import safe
 from schema_guard.values import fill_value, model_default
 
 logger = logging.getLogger("alembic")
@@ -53,10 +52,11 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
         return
     undone = [_without_requiring(each.reverse()) for each in reversed(found)]
     with_bound_checks(undone, context)
-    written = safe(needed(proposal.filled(found)), context.dialect)
-    # Only what is written needs the rules: they would slow every start.
+    # Only what is written needs them: they would slow every start.
     from schema_guard.lint.remarks import remark  # noqa: PLC0415
+    from schema_guard.safe import safe  # noqa: PLC0415
 
+    written = safe(needed(proposal.filled(found)), context.dialect)
     remark(context, written)
     script.upgrade_ops.ops[:] = written
     script.downgrade_ops.ops[:] = safe(needed(undone), context.dialect)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+# The import makes it Alembic's way of changing MySQL and MariaDB.
+from schema_guard import online  # noqa: F401
 from schema_guard.autogenerate import include_object, render_item
 from schema_guard.defaults import compare_default
 from schema_guard.proposal import propose

@@ -6,6 +6,7 @@ stays `Raw`, of a kind that a rule tells; nothing that is dangerous is taken for
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
@@ -104,7 +105,7 @@ def _statements(sql: str, backend: str) -> Iterator[str]:
 
 
 def _read(sql: str) -> Operations:
-    for pattern, make in STATEMENTS:
+    for pattern, make in compiled(STATEMENTS):
         found = pattern.match(sql)
         if found:
             yield from make(found, sql)
@@ -187,7 +188,7 @@ def _alter_table(found: re.Match[str], sql: str) -> Operations:
             if re.match(r"LOCK\s*=?\s*(SHARED|EXCLUSIVE)", action, re.IGNORECASE):
                 yield Raw("lock", sql, found["table"])
             continue
-        for pattern, make in ACTIONS:
+        for pattern, make in compiled(ACTIONS):
             matched = pattern.match(action)
             if matched:
                 yield from make(matched, table, schema)
@@ -314,7 +315,9 @@ def _nothing(_found: re.Match[str], _table: str, _schema: str | None) -> Operati
     yield from ()
 
 
-def _compiled(*pairs: tuple[str, Any]) -> list[tuple[re.Pattern[str], Any]]:
+@cache
+def compiled(pairs: tuple[tuple[str, Any], ...]) -> list[tuple[re.Pattern[str], Any]]:
+    """Return patterns in which a blank stands for any; once they are needed."""
     flags = re.IGNORECASE | re.DOTALL
     return [(re.compile(words.replace(" ", r"\s+"), flags), make) for words, make in pairs]
 
@@ -330,7 +333,7 @@ CREATE_INDEX = (
     r"\((?P<columns>.*?)\)\s*"
     r"(?:INCLUDE|WHERE|WITH|NULLS|ALGORITHM|LOCK|TABLESPACE|USING|COMMENT|$)"
 )
-STATEMENTS = _compiled(
+STATEMENTS = (
     (CREATE_INDEX, _create_index),
     (
         rf"DROP INDEX (?P<concurrently>CONCURRENTLY )?(?:IF EXISTS )?(?P<names>{LIST})(?: ON {T})?",
@@ -350,7 +353,7 @@ STATEMENTS = _compiled(
     (rf"LOCK (?:TABLES? )?(?:ONLY )?{T}", _raw("lock")),
 )
 END = r"(?: (?:CASCADE|RESTRICT))?\s*$"
-ACTIONS = _compiled(
+ACTIONS = (
     (
         rf"ADD (?:CONSTRAINT {N} )?(?P<rest>(?:FOREIGN|CHECK|UNIQUE|PRIMARY|EXCLUDE)\b.*)",
         _add_constraint,
