@@ -346,6 +346,7 @@ EXPECTED = {
     "schema_guard/revisions.py",
     "schema_guard/runner.py",
     "schema_guard/safe.py",
+    "schema_guard/scan.py",
     "schema_guard/server.py",
     "schema_guard/settings.py",
     "schema_guard/sql.py",

@@ -27,11 +27,11 @@ from schema_guard.database import (
 )
 from schema_guard.errors import GuardError
 from schema_guard.heads import rebase as rebase_head
-from schema_guard.journal import Step
 from schema_guard.losses import ALLOW_LOSS
 from schema_guard.questions import FLAGS
 from schema_guard.revisions import current_heads, script_directory
 from schema_guard.server import product
+from schema_guard.statements import Step
 from schema_guard.tables import holds_rows, make_tables
 
 # Options that env.py gets as `-x` arguments, which Python can give too, as in

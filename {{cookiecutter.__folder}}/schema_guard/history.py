@@ -20,9 +20,9 @@ from sqlalchemy import Connection, insert, inspect, select
 
 from schema_guard.checksum import checksum
 from schema_guard.errors import GuardError
-from schema_guard.journal import Step
 from schema_guard.lock import whoami
 from schema_guard.revisions import current_heads
+from schema_guard.statements import Step
 from schema_guard.tables import history
 
 GATHERED = 0.1

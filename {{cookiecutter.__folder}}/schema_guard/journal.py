@@ -20,7 +20,6 @@ server: the revision gets the number of rows and the id that it got before. What
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,22 +36,15 @@ from schema_guard.statements import (
     PASSED,
     TEMPORARY,
     Entry,
+    Step,
+    by_hand,
     digest,
+    tell,
 )
 from schema_guard.tables import journal
 
-NOTHING = "Nothing of this revision was kept."
 # The execution option of a statement that may run as often as it likes: none notes it.
 REPEATABLE = "repeatable"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A revision that is run up or down."""
-
-    revision: str
-    direction: str
-    checksum: str | None
 
 
 class Journal:
@@ -343,19 +335,3 @@ class Journal:
             yield
         finally:
             self.paused = before
-
-
-def tell(entries: list[Entry]) -> str:
-    """Return what there is of a revision, for people."""
-    lines = [f"            {entry.statement}" for entry in entries]
-    return "\n".join(["Of this revision these were kept:", *lines]) if lines else NOTHING
-
-
-def by_hand(step: Step) -> str:
-    """Return what a person can do where the journal does not help."""
-    here, before = step.revision, f"the revision before {step.revision}"
-    undone, completed = (before, here) if step.direction == "upgrade" else (here, before)
-    return (
-        "Nothing was run now. Either undo by hand what was kept, and `flask db stamp --purge` with"
-        f" {undone}; or complete it by hand, and stamp {completed}. Then run the command again."
-    )

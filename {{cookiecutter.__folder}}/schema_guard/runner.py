@@ -27,8 +27,9 @@ from schema_guard.backup import BACKUP, backup_first
 from schema_guard.connection import changes_schema
 from schema_guard.errors import GuardError, cause, shorten
 from schema_guard.fingerprint import half_made, invalid_indexes
-from schema_guard.journal import Journal, tell
+from schema_guard.journal import Journal
 from schema_guard.losses import ALLOW_LOSS, LossError, Losses
+from schema_guard.statements import tell
 from schema_guard.tables import make_tables
 from schema_guard.waits import may_be_tried_again, pause
 

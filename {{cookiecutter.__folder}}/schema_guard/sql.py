@@ -16,36 +16,25 @@ from sqlalchemy import Column, DefaultClause, ForeignKey, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType, TypeEngine
 
+from schema_guard.scan import (
+    BACK,
+    NAME,
+    WHOLE,
+    bare,
+    columns_of,
+    outside,
+    parts,
+    split_name,
+    statements,
+)
+
 Operations = Iterator[MigrateOperation]
-# Within quotes these are not what they are elsewhere: they are put out of the way meanwhile.
-SIGNS = ";,()'\"`-/*#$:\\\n"
-AWAY = str.maketrans({sign: chr(0xE000 + ord(sign)) for sign in SIGNS})
-BACK = str.maketrans({chr(0xE000 + ord(sign)): sign for sign in SIGNS})
-# A comment, or a text or name in quotes.
-QUOTES = {
-    "postgresql": r"""(?P<comment>--[^\n]*|/\*.*?\*/)|\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'"""
-    r"""|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$""",
-    "mysql": r"""(?P<comment>--(?=\s|$)[^\n]*|\#[^\n]*|/\*(?!M?!).*?\*/)"""
-    r"""|'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`""",
-    "sqlite": r"""(?P<comment>--[^\n]*|/\*.*?\*/)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`"""
-    r"""|\[[^\]]*\]""",
-}
-EXECUTED_COMMENT = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
-PART = r'(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$]+)'
-WHOLE = rf"{PART}(?:\.{PART})*"
-NAME = rf"(?P<{{}}>{WHOLE})"
 # What stops nobody for long, and loses nothing.
 HARMLESS = re.compile(
     r"(ANALYZE|COMMENT\s+ON|CREATE\s+(EXTENSION|FUNCTION|PROCEDURE|SCHEMA|SEQUENCE|TYPE)"
     r"|CREATE\s+OR\s+REPLACE\s+(FUNCTION|PROCEDURE)|DESCRIBE|DROP\s+(SEQUENCE|TYPE)(?!.*\bCASCADE\b)"
     r"|EXPLAIN(?!\s*\(?\s*ANALY[SZ]E)|GRANT|ALTER\s+SEQUENCE|ALTER\s+INDEX\s.*\sRENAME\s|INSERT"
     r"|PRAGMA|SELECT|SET|SHOW|VALUES|WITH(?!.*\b(UPDATE|DELETE|MERGE)\b))\b",
-    re.IGNORECASE | re.DOTALL,
-)
-# What has statements in it that are run later.
-BODY = re.compile(
-    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:EVENT|FUNCTION|PROCEDURE|TRIGGER)\b"
-    r"(?=.*\bBEGIN\b)",
     re.IGNORECASE | re.DOTALL,
 )
 TRANSACTION = re.compile(r"(BEGIN|COMMIT|END|ROLLBACK|START\s+TRANSACTION)\b", re.IGNORECASE)
@@ -64,7 +53,7 @@ class Raw(MigrateOperation):
         self.schema: str | None = None
         self.table_name: str | None = None
         if of:
-            self.schema, self.table_name = _split(of)
+            self.schema, self.table_name = split_name(of)
 
 
 def read(sql: str, backend: str) -> Iterator[tuple[MigrateOperation, str]]:
@@ -74,34 +63,10 @@ def read(sql: str, backend: str) -> Iterator[tuple[MigrateOperation, str]]:
         sql: statements.
         backend: `postgresql`, `mysql` or `sqlite`, whose quotes and comments they have.
     """
-    for statement in _statements(sql, backend):
+    for statement in statements(sql, backend):
         own = statement.translate(BACK)
         for operation in _read(statement):
             yield operation, own
-
-
-def count(sql: str, backend: str) -> int:
-    """Return the number of statements."""
-    return sum(1 for _ in _statements(sql, backend))
-
-
-def _statements(sql: str, backend: str) -> Iterator[str]:
-    if backend == "mysql":
-        sql = EXECUTED_COMMENT.sub(r"\1", sql)
-    quotes = re.compile(QUOTES.get(backend, QUOTES["sqlite"]), re.DOTALL)
-
-    def hide(found: re.Match[str]) -> str:
-        whole = found[0]
-        if found["comment"]:
-            return " "
-        start = whole.find("'") if whole[0] in "eE" else 0
-        return whole[: start + 1] + whole[start + 1 : -1].translate(AWAY) + whole[-1]
-
-    hidden = quotes.sub(hide, sql)
-    if BODY.match(hidden.strip()):
-        yield hidden.strip()
-        return
-    yield from filter(None, _parts(hidden, ";"))
 
 
 def _read(sql: str) -> Operations:
@@ -116,74 +81,40 @@ def _read(sql: str) -> Operations:
         yield Raw("harmless" if HARMLESS.match(sql) else "unknown", sql)
 
 
-def _parts(sql: str, separator: str) -> Iterator[str]:
-    """Return what stands between separators that are in no brackets."""
-    depth, start = 0, 0
-    for place, character in enumerate(sql):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == separator and depth <= 0:
-            yield sql[start:place].strip()
-            start = place + 1
-    yield sql[start:].strip()
-
-
-def _split(name: str) -> tuple[str | None, str]:
-    """Return the schema and the last part of a name, without quotes."""
-    parts = [part.strip('`"[]').translate(BACK) for part in re.findall(PART, name)] or [""]
-    return ".".join(parts[:-1]) or None, parts[-1]
-
-
-def _bare(name: str) -> str:
-    return _split(name)[1]
-
-
-def _columns(words: str) -> list[str]:
-    found = (re.fullmatch(rf"({WHOLE})(?:\s+(?:ASC|DESC))?", part) for part in _parts(words, ","))
-    return [_bare(each[1]) if each else "(expression)" for each in found]
-
-
-def outside(words: str) -> str:
-    """Return words without what stands in brackets."""
-    before = ""
-    while words != before:
-        before, words = words, re.sub(r"\([^()]*\)", " ", words)
-    return words
-
-
 def _create_index(found: re.Match[str], _sql: str) -> Operations:
-    schema, table = _split(found["table"])
+    schema, table = split_name(found["table"])
     kind = (found["kind"] or "").strip().upper()
     options: dict[str, Any] = {"postgresql_concurrently": bool(found["concurrently"])}
     if kind in {"FULLTEXT", "SPATIAL"}:
         options["mysql_prefix"] = kind
-    name, unique = _bare(found["name"] or ""), kind == "UNIQUE"
+    name, unique = bare(found["name"] or ""), kind == "UNIQUE"
     yield ops.CreateIndexOp(
-        name, table, _columns(found["columns"]), schema=schema, unique=unique, **options
+        name, table, columns_of(found["columns"]), schema=schema, unique=unique, **options
     )
 
 
 def _drop_index(found: re.Match[str], _sql: str) -> Operations:
-    table = _bare(found["table"]) if found["table"] else None
-    for name in _parts(found["names"], ","):
+    table = bare(found["table"]) if found["table"] else None
+    for name in parts(found["names"], ","):
         concurrently = bool(found["concurrently"])
-        yield ops.DropIndexOp(_bare(name), table, postgresql_concurrently=concurrently)
+        yield ops.DropIndexOp(bare(name), table, postgresql_concurrently=concurrently)
 
 
 def _drop_table(found: re.Match[str], _sql: str) -> Operations:
-    for each in _parts(found["names"], ","):
+    for each in parts(found["names"], ","):
         whole = re.match(WHOLE, each)
-        schema, name = _split(whole[0] if whole else each)
+        schema, name = split_name(whole[0] if whole else each)
         yield ops.DropTableOp(name, schema=schema)
 
 
 def _rename_table(found: re.Match[str], _sql: str) -> Operations:
-    schema, name = _split(found["old"])
-    yield ops.RenameTableOp(name, _bare(found["new"]), schema=schema)
+    schema, name = split_name(found["old"])
+    yield ops.RenameTableOp(name, bare(found["new"]), schema=schema)
 
 
 def _alter_table(found: re.Match[str], sql: str) -> Operations:
-    schema, table = _split(found["table"])
-    for action in _parts(found["actions"], ","):
+    schema, table = split_name(found["table"])
+    for action in parts(found["actions"], ","):
         if re.match(r"(ALGORITHM|LOCK)\b", action, re.IGNORECASE):
             if re.match(r"LOCK\s*=?\s*(SHARED|EXCLUSIVE)", action, re.IGNORECASE):
                 yield Raw("lock", sql, found["table"])
@@ -200,7 +131,7 @@ def _alter_table(found: re.Match[str], sql: str) -> Operations:
 def _changes_rows(kind: str) -> Callable[[re.Match[str], str], Operations]:
     def make(found: re.Match[str], sql: str) -> Operations:
         everything = kind == "truncate" or not re.search(r"\bWHERE\b", outside(sql), re.IGNORECASE)
-        for each in _parts(found["tables"] if kind == "truncate" else found["table"], ","):
+        for each in parts(found["tables"] if kind == "truncate" else found["table"], ","):
             yield Raw(kind, sql, each, everything=everything)
 
     return make
@@ -218,15 +149,15 @@ def _add_column(found: re.Match[str], table: str, schema: str | None) -> Operati
     words = found["rest"]
     upper = outside(words).upper()
     kind: TypeEngine[Any] = postgresql.JSON() if re.match(r"JSON\b", upper) else NullType()
-    column: Column[Any] = Column(_bare(found["column"]), kind)
+    column: Column[Any] = Column(bare(found["column"]), kind)
     column.nullable = not re.search(r"\bNOT\s+NULL\b|\bPRIMARY\s+KEY\b", upper)
     default = DEFAULT.search(words)
     if default:
         column.server_default = DefaultClause(text(_escaped(default[1])))
     refers = REFERENCES.search(words)
     if refers:
-        target = ".".join(filter(None, _split(refers[1])))
-        column.append_foreign_key(ForeignKey(f"{target}.{_bare(refers[2] or 'id')}"))
+        target = ".".join(filter(None, split_name(refers[1])))
+        column.append_foreign_key(ForeignKey(f"{target}.{bare(refers[2] or 'id')}"))
     patterns = {
         "counted": r"\b(\w*SERIAL|AUTO_INCREMENT|AS\s+IDENTITY)\b",
         "generated": r"\b(STORED|PERSISTENT)\b",
@@ -243,7 +174,7 @@ def _escaped(words: str) -> str:
 
 
 def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Operations:
-    name, words = _bare(found["name"] or "") or None, found["rest"]
+    name, words = bare(found["name"] or "") or None, found["rest"]
     upper = outside(words).upper()
     valid: Any = {"postgresql_not_valid": True} if "NOT VALID" in upper else {}
     inside = words[words.find("(") + 1 : words.find(")")]
@@ -251,24 +182,24 @@ def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Ope
         return
     if upper.startswith("FOREIGN"):
         target = REFERENCES.search(words)
-        of_schema, of = _split(target[1]) if target else (None, "?")
-        theirs = _columns(target[2] or "id") if target else []
+        of_schema, of = split_name(target[1]) if target else (None, "?")
+        theirs = columns_of(target[2] or "id") if target else []
         kw = {"source_schema": schema, "referent_schema": of_schema, **valid}
-        yield ops.CreateForeignKeyOp(name, table, of, _columns(inside), theirs, **kw)
+        yield ops.CreateForeignKeyOp(name, table, of, columns_of(inside), theirs, **kw)
     elif upper.startswith("CHECK"):
         condition = _escaped(words[words.find("(") + 1 : words.rfind(")")])
         yield ops.CreateCheckConstraintOp(name, table, condition, schema=schema, **valid)
     elif upper.startswith("UNIQUE"):
-        yield ops.CreateUniqueConstraintOp(name, table, _columns(inside), schema=schema)
+        yield ops.CreateUniqueConstraintOp(name, table, columns_of(inside), schema=schema)
     elif upper.startswith("PRIMARY"):
-        yield ops.CreatePrimaryKeyOp(name, table, _columns(inside), schema=schema)
+        yield ops.CreatePrimaryKeyOp(name, table, columns_of(inside), schema=schema)
     else:
         elements: Any = [(inside, "&&")]
         yield CreateExcludeConstraintOp(name, table, elements, schema=schema)
 
 
 def _alter_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
-    column, words = _bare(found["column"]), found["rest"]
+    column, words = bare(found["column"]), found["rest"]
     change = re.match(
         r"(?:(SET\s+DATA\s+)?(?P<type>TYPE)\b|(?P<null>SET|DROP)\s+NOT\s+NULL"
         r"|DROP\s+(?P<drop>DEFAULT)|SET\s+DEFAULT\s+(?P<default>.*))",
@@ -290,25 +221,25 @@ def _alter_column(found: re.Match[str], table: str, schema: str | None) -> Opera
 
 
 def _drop_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
-    yield ops.DropColumnOp(table, _bare(found["column"]), schema=schema)
+    yield ops.DropColumnOp(table, bare(found["column"]), schema=schema)
 
 
 def _rename_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
-    new = _bare(found["new"])
-    yield ops.AlterColumnOp(table, _bare(found["column"]), schema=schema, modify_name=new)
+    new = bare(found["new"])
+    yield ops.AlterColumnOp(table, bare(found["column"]), schema=schema, modify_name=new)
 
 
 def _rename_to(found: re.Match[str], table: str, schema: str | None) -> Operations:
-    yield ops.RenameTableOp(table, _bare(found["new"]), schema=schema)
+    yield ops.RenameTableOp(table, bare(found["new"]), schema=schema)
 
 
 def _drop_constraint(found: re.Match[str], table: str, schema: str | None) -> Operations:
-    yield ops.DropConstraintOp(_bare(found["name"]), table, schema=schema)
+    yield ops.DropConstraintOp(bare(found["name"]), table, schema=schema)
 
 
 def _validate(found: re.Match[str], table: str, schema: str | None) -> Operations:
     of = f'"{schema}"."{table}"' if schema else f'"{table}"'
-    yield Raw("validate", found[0], of, name=_bare(found["name"]))
+    yield Raw("validate", found[0], of, name=bare(found["name"]))
 
 
 def _nothing(_found: re.Match[str], _table: str, _schema: str | None) -> Operations:

@@ -20,6 +20,16 @@ ALL_OR_NOTHING = re.compile(r"\s*TRUNCATE\b", re.IGNORECASE)
 TEMPORARY = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?(TEMP|TEMPORARY)\b", re.IGNORECASE)
 # Values that are new with every run of a revision.
 NEW_EACH_TIME = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+NOTHING = "Nothing of this revision was kept."
+
+
+@dataclass(frozen=True)
+class Step:
+    """A revision that is run up or down."""
+
+    revision: str
+    direction: str
+    checksum: str | None
 
 
 @dataclass(slots=True)
@@ -55,3 +65,19 @@ def _lasting(value: Any) -> Any:
     if isinstance(value, str) or hasattr(value, "hex"):
         return NEW_EACH_TIME.sub("UUID", str(value))
     return value
+
+
+def tell(entries: list[Entry]) -> str:
+    """Return what there is of a revision, for people."""
+    lines = [f"            {entry.statement}" for entry in entries]
+    return "\n".join(["Of this revision these were kept:", *lines]) if lines else NOTHING
+
+
+def by_hand(step: Step) -> str:
+    """Return what a person can do where the journal does not help."""
+    here, before = step.revision, f"the revision before {step.revision}"
+    undone, completed = (before, here) if step.direction == "upgrade" else (here, before)
+    return (
+        "Nothing was run now. Either undo by hand what was kept, and `flask db stamp --purge` with"
+        f" {undone}; or complete it by hand, and stamp {completed}. Then run the command again."
+    )

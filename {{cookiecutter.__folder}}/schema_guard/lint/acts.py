@@ -29,8 +29,9 @@ from sqlalchemy.types import to_instance
 
 from schema_guard.allowances import statement_of
 from schema_guard.journal import REPEATABLE
+from schema_guard.scan import statements
 from schema_guard.server import backend
-from schema_guard.sql import count, read
+from schema_guard.sql import read
 
 # What MySQL and MariaDB are told, so that they refuse to stop writes.
 STATED = re.compile(r"\bLOCK\s*=?\s*NONE|\bALGORITHM\s*=?\s*(INSTANT|NOCOPY)", re.IGNORECASE)
@@ -246,7 +247,7 @@ class Recorder:
         if not isinstance(statement, str | TextClause):
             source = segment(Path(self.script.path), line)
         sql, kind = _text(statement, dialect), backend(dialect)
-        alone = self.alone and count(sql, kind) == 1  # several share a transaction
+        alone = self.alone and len(list(statements(sql, kind))) == 1  # several share a transaction
         for each, own in read(sql, kind):
             online = bool(STATED.search(own))
             self._add(Act(each, line, 0, alone, online, batched, own, source))
