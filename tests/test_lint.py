@@ -8,7 +8,7 @@ from conftest import DATA, Project, revisions, url_of
 from servers import Server
 
 # The cases of data/lint.py that are run, and those that are only judged.
-RUN, JUDGED = 84, 93
+RUN, JUDGED = 84, 94
 UNSAFE = "op.drop_column('users', 'email')\n    op.create_index('ix', 'users', ['created_at'])"
 ALLOWED = """# schema_guard: allow irreversible-downgrade -- a test
     # schema_guard: allow drop-column -- nobody reads it

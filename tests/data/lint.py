@@ -573,6 +573,7 @@ JUDGED: list[tuple[str, str, list[str]]] = [
         "    op.execute('UPDATE posts SET a = 1 WHERE b = 2')",
         ["backfill-unbatched"],
     ),
+    ("P", "op.alter_column('users', 'email', nullable=True)", []),
     # What is new is nobody's.
     ("P", "op.execute('CREATE TABLE t (id int)')\nop.create_index('i', 't', ['id'])\nop.execute('DROP TABLE t')", []),
     ("M", "op.execute('CREATE TEMPORARY TABLE t (id int)')\nop.create_index('i', 't', ['id'])", []),
