@@ -1,6 +1,7 @@
 """A migration waits for the locks of tables for a bounded time; requests get through."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,3 +131,35 @@ def test_a_setting_that_is_no_number_is_one_line(any_project: Project, tmp_path:
 
     assert outcome.status != 0
     assert "MIGRATION_LOCK_TIMEOUT is 'soon'" in outcome.output
+
+
+BUILT = """
+    with op.get_context().autocommit_block():
+        op.create_index("ix_email", "users", ["email"], postgresql_concurrently=True)
+    assert op.get_bind().exec_driver_sql("SHOW lock_timeout").scalar() == "500ms"
+"""
+WAITED = """
+    SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'
+    AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1.5 s'
+"""
+
+
+def test_what_nobody_waits_behind_may_wait_for_longer(
+    any_project: Project, postgresql: Server
+) -> None:
+    url = url_of(any_project, postgresql, "patient")
+    for command in (["db", "prepare"], ["seed"]):
+        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    with revisions(any_project, {"0002": BUILT}):
+        with in_use(url) as connection:
+            connection.exec_driver_sql("UPDATE users SET username = 'busy'")
+            variables = {"DATABASE_URL": url, "MIGRATION_LOCK_TIMEOUT": "0.5"}
+            process = start(any_project, "db", "upgrade", **variables)
+            deadline = time.monotonic() + 60
+            while not postgresql.query(WAITED):
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Waiting" not in output

@@ -42,6 +42,7 @@ from schema_guard.statements import (
     tell,
 )
 from schema_guard.tables import journal
+from schema_guard.waits import patience
 
 # The execution option of a statement that may run as often as it likes: none notes it.
 REPEATABLE = "repeatable"
@@ -220,7 +221,8 @@ class Journal:
         self.pending.append(entry)
         self._write()
         try:
-            run()
+            with patience(self.connection, statement):
+                run()
         except self.errors:
             if ALL_OR_NOTHING.match(statement):
                 self._withdraw()

@@ -3,11 +3,15 @@
 Promise: a statement that changes the schema waits for no lock for longer than a few seconds,
 because every request for that table waits behind it. It gives up, says who is in its way, lets
 the requests through and tries the revision again, a few times. What could not be undone of it is
-not run again: see journal.py.
+not run again: see journal.py. Nobody waits behind an index that PostgreSQL makes or drops
+CONCURRENTLY, which waits for every older transaction: it may wait for minutes.
 """
 
 import random
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import click
 from flask import current_app
@@ -18,6 +22,9 @@ from schema_guard.errors import codes_of, shorten
 from schema_guard.server import backend
 
 TRIES = 4
+# Seconds that CONCURRENTLY waits: what it has built by then would have to be built again.
+PATIENCE = 600
+CONCURRENT = re.compile(r"\s*(CREATE|DROP)\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 # Seconds between two tries, times their number: the requests get through meanwhile.
 PAUSE = (0.5, 1.5)
 
@@ -52,7 +59,7 @@ def limit_waits(connection: Connection) -> None:
         cursor.close()
         return
     limits = {
-        "postgresql": f"SET lock_timeout = {max(1, round(seconds * 1000))}",  # 0 would be for ever
+        "postgresql": _limit(seconds),
         "mysql": "SET lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}".format(
             max(1, round(seconds))
         ),
@@ -60,6 +67,26 @@ def limit_waits(connection: Connection) -> None:
     if limit := limits.get(backend(connection.dialect)):
         connection.exec_driver_sql(limit)
         connection.commit()
+
+
+def _limit(seconds: float) -> str:
+    return f"SET lock_timeout = {max(1, round(seconds * 1000))}"  # 0 would be for ever
+
+
+@contextmanager
+def patience(connection: Connection, statement: str) -> Iterator[None]:
+    """Let a statement wait for longer if nobody waits behind it."""
+    if connection.dialect.name != "postgresql" or not CONCURRENT.match(statement):
+        yield
+        return
+    cursor = connection.connection.cursor()
+    cursor.execute(_limit(max(PATIENCE, lock_timeout())))
+    try:
+        yield
+    finally:
+        with suppress(connection.dialect.loaded_dbapi.Error):  # the connection is lost
+            cursor.execute(_limit(lock_timeout()))
+            cursor.close()
 
 
 def lock_timeout() -> float:
