@@ -320,6 +320,7 @@ EXPECTED = {
     "schema_guard/lint/RULES.md",
     "schema_guard/lint/__init__.py",
     "schema_guard/lint/acts.py",
+    "schema_guard/lint/catalogue.py",
     "schema_guard/lint/columns.py",
     "schema_guard/lint/constraints.py",
     "schema_guard/lint/downgrades.py",

@@ -26,7 +26,7 @@ def judge_downgrade(
     script: Script,
     up: list[Act],
     down: Performance,
-    before: set[tuple[str, str, str]],
+    before: Names,
     scene: Scene,
 ) -> Iterator[Finding]:
     """Return what is wrong with the undoing of a revision.

@@ -10,22 +10,13 @@ from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Dialect
 
-# Importing them registers them.
 from schema_guard.allowances import allowances, beside
 from schema_guard.errors import GuardError, cause
 from schema_guard.heads import shared
-from schema_guard.lint import (  # noqa: F401
-    columns,
-    constraints,
-    indexes,
-    releases,
-    rows,
-    servers,
-    tables,
-)
 from schema_guard.lint.acts import perform
+from schema_guard.lint.catalogue import RULES, judge
 from schema_guard.lint.downgrades import judge_downgrade
-from schema_guard.lint.rules import RULES, Finding, Scene, judge, told
+from schema_guard.lint.rules import Finding, Scene, told
 
 NOT_READ = told("not-read", "It stopped here while it was read: what comes after is not judged.")
 NO_REASON = told("allow-without-reason", "Its form is `allow RULE -- reason`; it allows nothing.")

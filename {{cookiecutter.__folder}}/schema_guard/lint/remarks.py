@@ -8,17 +8,9 @@ from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select, table
 
-from schema_guard.lint import (  # noqa: F401
-    columns,
-    constraints,
-    indexes,
-    releases,
-    rows,
-    servers,
-    tables,
-)
 from schema_guard.lint.acts import Act, Rebuild
-from schema_guard.lint.rules import RULES, Scene, judge
+from schema_guard.lint.catalogue import RULES, judge
+from schema_guard.lint.rules import Scene
 from schema_guard.safe import Alone, Block, Comment, Online
 from schema_guard.server import backend
 from schema_guard.sql import read

@@ -232,7 +232,6 @@ def known(kind: Any) -> bool:
     return kind is not None and not isinstance(kind, NullType)
 
 
-def column_like(column: Column[Any], **other: Any) -> Column[Any]:
-    """Return a plain column of the same name and type, with nothing else but what is given."""
-    options: dict[str, Any] = {"nullable": True, "comment": column.comment, **other}
-    return Column(column.name, column.type, **options)
+def column_like(column: Column[Any]) -> Column[Any]:
+    """Return a column of the same name and type that may be empty, with nothing else."""
+    return Column(column.name, column.type, nullable=True, comment=column.comment)
