@@ -27,10 +27,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import click
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.errors import GuardError
@@ -39,6 +39,8 @@ from schema_guard.server import backend
 NAME = "schema_guard"
 # Seconds between two tries; a little at random, or many that wait would try as one.
 PAUSE = (0.1, 0.3)
+# A time of 2004: one before has not all its digits yet, of which the highest is written last.
+LEAST = 1 << 30
 # Seconds between two lines that say for whom a process waits.
 REPEAT = 10
 
@@ -148,40 +150,55 @@ class PostgreSQLLock:
 
 @dataclass
 class MySQLLock:
-    """A named lock; MySQL and MariaDB keep them for the whole server."""
+    """A named lock; MySQL and MariaDB keep them for the whole server.
+
+    Of a session others see nothing but its locks that goes with it. So the time since when it holds
+    this one is told by more of them, one for each binary digit of the seconds since 1970 that is 1.
+    """
 
     connection: Connection
+    digits: tuple[str, ...] = ()
 
     @property
-    def name(self) -> dict[str, str]:
-        """The lock's name, in which the database's takes part: 64 characters at most."""
+    def name(self) -> str:
+        """The lock's name, in which the database's takes part: with a digit's 64 at most."""
         database = str(self.connection.engine.url.database)
-        return {"name": f"{NAME}.{hashlib.sha256(database.encode()).hexdigest()[:32]}"}
+        return f"{NAME}.{hashlib.sha256(database.encode()).hexdigest()[:32]}"
 
     def acquire(self) -> bool:
         """Try GET_LOCK."""
-        taken: int | None = self.connection.scalar(text("SELECT GET_LOCK(:name, 0)"), self.name)
-        self.connection.commit()
-        return taken == 1
+        taken, now = self._ask(func.get_lock(self.name, 0), func.unix_timestamp())
+        if taken != 1:
+            return False
+        self.digits = tuple(f"{self.name}.{bit}" for bit in range(32) if int(now) >> bit & 1)
+        self._ask(*(func.get_lock(digit, 0) for digit in self.digits))
+        return True
 
     def release(self) -> None:
         """Unlock."""
         self.connection.rollback()
-        self.connection.execute(text("SELECT RELEASE_LOCK(:name)"), self.name)
-        self.connection.commit()
+        self._ask(*(func.release_lock(name) for name in (*self.digits, self.name)))
 
     def holder(self) -> str:
-        """Ask the list of processes, which knows since when the present statement runs."""
+        """Ask the list of processes, and who holds which digit."""
         query = text(
-            "SELECT id, user, host, time, info FROM information_schema.processlist"
+            "SELECT id, user, host, info FROM information_schema.processlist"
             " WHERE id = IS_USED_LOCK(:name)"
         )
-        row = self.connection.execute(query, self.name).first()
-        self.connection.commit()
-        if row is None:
-            return "which has just ended"
+        row = self.connection.execute(query, {"name": self.name}).first()
+        digits = self._ask(*(func.is_used_lock(f"{self.name}.{bit}") for bit in range(32)))
+        since = sum(1 << bit for bit, owner in enumerate(digits) if row and owner == row.id)
+        if row is None or since < LEAST:
+            return "which has just begun or ended"
         what = f", in: {row.info}" if row.info else ""
-        return f"{row.user}@{row.host} (connection {row.id}), for {row.time} seconds{what}"
+        start = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{row.user}@{row.host} (connection {row.id}), since {start}{what}"
+
+    def _ask(self, *functions: Any) -> Any:
+        """Return what functions answer, and leave no transaction open behind."""
+        answers = self.connection.execute(select(*functions)).one()
+        self.connection.commit()
+        return answers
 
 
 @dataclass
