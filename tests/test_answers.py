@@ -304,7 +304,7 @@ EXPECTED = {
     "schema_guard/backfill.py",
     "schema_guard/backup.py",
     "schema_guard/checks.py",
-    "schema_guard/checksum.py",
+    "schema_guard/source.py",
     "schema_guard/commands.py",
     "schema_guard/connection.py",
     "schema_guard/database.py",

@@ -141,6 +141,39 @@ def test_a_revision_that_is_not_there_any_more(any_project: Project, server: Ser
         assert "the code's head is 0001" in said
 
 
+@pytest.mark.parametrize("dbms", ["sqlite"])
+def test_files_of_revisions_that_are_wrong(any_project: Project, server: None) -> None:
+    url = url_of(any_project, server, "files")
+    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    with revisions(any_project, {"0002": "pass", "0003": "pass"}):
+        folder = any_project.path / "migrations" / "versions"
+        second, other = folder / "0002_test.py", folder / "0002_other.py"
+        text = second.read_text(encoding="utf-8")
+        second.unlink()
+        for command in ("upgrade", "prepare", "check", "migrate", "lint", "heads", "history"):
+            said = refused(any_project, url, command)
+            assert "There is no file of revision 0002, on which others build" in said
+            assert "flask db log 0002 > migrations/versions/0002.py" in said
+
+        second.write_text(text, encoding="utf-8")
+        wrong = {
+            text: "Two files in migrations/versions/ are revision 0002",
+            "def (": "0002_other.py, line 1, cannot be read: SyntaxError: invalid syntax",
+            f"{text}\nimport nowhere\n": "cannot be read: ModuleNotFoundError: No module named",
+        }
+        try:
+            for number, (words, message) in enumerate(wrong.items()):
+                # Of another length, or Python would take what it has compiled in this second.
+                other.write_text(f"{words}\n{'#' * number}", encoding="utf-8")
+                for command in ("upgrade", "prepare", "heads"):
+                    assert message in refused(any_project, url, command)
+                told = any_project.flask("db", "heads", "--verbose", DATABASE_URL=url)
+                assert "Traceback" in told.output
+        finally:
+            other.unlink()
+        assert "0002" not in any_project.flask("db", "log", DATABASE_URL=url).output
+
+
 def test_a_database_that_is_behind(any_project: Project, server: Server | None) -> None:
     url = url_of(any_project, server, "behind")
     assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0

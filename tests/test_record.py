@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,45 @@ def test_a_deleted_revision_is_refused(any_project: Project, url: str) -> None:
     assert refused.status == 1
     assert ready["status"] == "ready"
     assert allowed.status == after.status == 0
+
+
+def test_a_file_that_is_gone_comes_back_from_the_record(any_project: Project, url: str) -> None:
+    text = (
+        "op.execute(\"INSERT INTO roles (name, description) VALUES ('Ünï \\\\ {{ x }} %', '😀')\")"
+    )
+    bodies = {"0002": text, "0003": "pass  # as it was run"}
+    with revisions(any_project, bodies):
+        folder = any_project.path / "migrations" / "versions"
+        paths = [folder / f"{revision}_test.py" for revision in bodies]
+        paths[0].write_bytes(paths[0].read_bytes().replace(b"\n", b"\r\n"))
+        files = {path: path.read_bytes() for path in paths}
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+        for path in files:
+            path.unlink()
+
+        gone = any_project.flask("db", "downgrade", "0001", DATABASE_URL=url)
+        assert gone.status == 1
+        assert "The database is at revision 0003, which is not in" in gone.output
+        for path, file in files.items():
+            revision = path.name[:4]
+            command = f"flask db log {revision} > migrations/versions/{revision}.py"
+            assert command in gone.output.splitlines()[-2:][int(revision) - 2]
+            with path.open("wb") as output:
+                subprocess.run(
+                    [any_project.tool("flask"), "db", "log", revision],
+                    cwd=any_project.path,
+                    env={**any_project.environ, "DATABASE_URL": url},
+                    stdout=output,
+                    check=True,
+                )
+            assert path.read_bytes() == file
+        down = any_project.flask("db", "downgrade", "0001", DATABASE_URL=url)
+        assert down.status == 0, down.output
+
+    for revision in ("0009", "000"):
+        none = any_project.flask("db", "log", revision, DATABASE_URL=url)
+        assert none.status == 1
+        assert f"Nothing is recorded here of a revision {revision}" in none.output
 
 
 def test_what_is_kept_never_shows_up_in_autogenerate(any_project: Project, url: str) -> None:

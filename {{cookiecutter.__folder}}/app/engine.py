@@ -11,7 +11,7 @@ from typing import Any
 from flask import has_request_context, request
 from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.config import PYPROJECT
@@ -130,7 +130,12 @@ def _begin(connection: Connection) -> None:
         # its beginning.
         writes = has_request_context() and request.method not in SAFE_METHODS
         writes |= options.get("begin_immediate", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        sqlite: Any = connection.connection.driver_connection
+        try:
+            sqlite.execute(begin)
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(begin, None, error, sqlite3.Error) from error
 
 
 # A process that is forked (`gunicorn --preload`) shares its parent's sockets, and would mix

@@ -11,7 +11,7 @@ from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 
-from schema_guard.commands import EXTENDED, OWN, extended
+from schema_guard.commands import OWN, THEIRS, extended
 
 __all__ = ["SchemaGuard"]
 
@@ -24,7 +24,5 @@ class SchemaGuard(Migrate):
         super().init_app(app, db, *args, **kwargs)
         name = app.extensions["migrate"].migrate.command
         group: Any = app.cli.commands[name]
-        for command in OWN:
-            group.add_command(command)
-        for command in EXTENDED:
+        for command in (*THEIRS, *OWN):
             group.add_command(extended(command))

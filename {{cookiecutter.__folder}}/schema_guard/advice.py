@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schema_guard.errors import NOT_ALLOWED, GuardError, codes_of
 from schema_guard.heads import refuse_two
+from schema_guard.history import lost
 from schema_guard.waits import is_lock_timeout
 
 
@@ -24,11 +25,17 @@ def explain(error: CommandError, connection: Connection, scripts: ScriptDirector
     where = f"The database is at {at}, the code's head is {head}."
     missing = re.match(r"Can't locate revision identified by '(.*)'", words)
     if missing and missing[1] in current:
+        kept = [
+            f"\n  flask db log {revision} > migrations/versions/{revision}.py"
+            for revision in lost(connection, scripts)
+        ]
+        connection.rollback()
+        record = " or, as it was run here, from the record:" + "".join(kept) if kept else ""
         return GuardError(
             f"The database is at revision {missing[1]}, which is not in migrations/versions/; the"
-            f" code's head is {head}. It was made on another branch, or its file was deleted: get"
-            " the file back from there. In development `flask --debug db drop` and `prepare` begin"
-            " anew."
+            f" code's head is {head}. In development `flask --debug db drop` and `prepare` begin"
+            " anew. It was made on another branch, or its file was deleted: get the file back from"
+            f" there{record or '.'}"
         )
     if missing:
         return GuardError(f"There is no revision {missing[1]}: see `flask db history`. {where}")

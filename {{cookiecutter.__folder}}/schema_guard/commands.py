@@ -11,7 +11,7 @@ import click
 import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
-from flask_migrate.cli import check, downgrade, migrate, stamp, upgrade
+from flask_migrate.cli import db as flask_migrates
 from sqlalchemy import URL, Engine, make_url
 
 from schema_guard import history
@@ -29,7 +29,7 @@ from schema_guard.errors import GuardError
 from schema_guard.heads import rebase as rebase_head
 from schema_guard.losses import ALLOW_LOSS
 from schema_guard.questions import FLAGS
-from schema_guard.revisions import current_heads, script_directory
+from schema_guard.revisions import current_heads, script_directory, sound_revisions
 from schema_guard.server import product
 from schema_guard.statements import Step
 from schema_guard.tables import holds_rows, make_tables
@@ -49,8 +49,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 
 FORMATS = ("text", "json", "github")
 DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
-# What of Flask-Migrate runs env.py, and shows nothing more when it is verbose.
-EXTENDED: tuple[click.Command, ...] = (check, downgrade, migrate, stamp, upgrade)
+THEIRS: tuple[click.Command, ...] = tuple(flask_migrates.commands.values())
 
 
 @click.command()
@@ -114,10 +113,17 @@ def prepare(wait: float) -> None:
 
 
 @click.command()
+@click.argument("revision", required=False)
 @with_appcontext
-def log() -> None:
-    """Show what was run on this database, the newest first: when, by whom, with what outcome."""
+def log(revision: str | None) -> None:
+    """Show what was run on this database, the newest first: when, by whom, with what outcome.
+
+    With REVISION, print its file as it was run here.
+    """
     with migration_connection(_engine(), locked=False) as connection:
+        if revision:
+            click.echo(history.source_of(connection, revision), nl=False)
+            return
         for row in history.rows(connection):
             taken = f"{row.seconds:.3f} s"
             click.echo(
@@ -151,7 +157,7 @@ def restore(file: Path, *, yes: bool) -> None:
     if not yes:
         _confirm(engine.url, "This replaces all that {} holds.")
     with migration_connection(engine, locked=True) as connection:
-        run = history.Run(Step(found.revision, "restore", None), None)
+        run = history.Run(Step(found.revision, "restore"))
         if holds_rows(connection):  # nothing is deleted to make room: it may be the one asked for
             click.echo(f"What the database held is in {write_backup(connection)}")
         restore_backup(connection, file)
@@ -208,18 +214,21 @@ OWN: tuple[click.Command, ...] = (
 
 
 def extended(command: click.Command) -> click.Command:
-    """Return a command of Flask-Migrate with the options that schema_guard adds.
+    """Return a command with the options that schema_guard adds.
 
     Args:
-        command: one that runs env.py. It is left as it is.
+        command: one of Flask-Migrate's, or of ours. It is left as it is.
     """
     run: Any = command.callback
     arguments = ARGUMENTS.get(command.name or "", {})
-    own = [click.Option(["--verbose"], is_flag=True, help="Show the traceback of an error.")]
-    own += [option(argument, words) for argument, words in arguments.items()]
+    own = [option(argument, words) for argument, words in arguments.items()]
+    tells_more = any(parameter.name == "verbose" for parameter in command.params)
+    if not tells_more:
+        own.append(option("verbose", "Show the traceback of an error."))
 
     @wraps(run)
-    def callback(*args: Any, verbose: bool, **kwargs: Any) -> Any:
+    def callback(*args: Any, **kwargs: Any) -> Any:
+        verbose = kwargs["verbose"] if tells_more else kwargs.pop("verbose")
         given = []
         for argument in arguments:
             value = kwargs.pop(argument.replace("-", "_"))
@@ -229,7 +238,8 @@ def extended(command: click.Command) -> click.Command:
         if given:
             kwargs["x_arg"] = [*(kwargs["x_arg"] or ()), *given]
         try:
-            return run(*args, **kwargs)
+            with sound_revisions():
+                return run(*args, **kwargs)
         except GuardError as error:
             if verbose:
                 click.echo("".join(traceback.format_exception(error)), err=True)

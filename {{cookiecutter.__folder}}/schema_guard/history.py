@@ -2,10 +2,9 @@
 
 Promise: `schema_history` tells what happened to the database, failures too. A revision that was
 edited or deleted after it was run here is not passed over in silence: what other databases get is
-not what this one has.
+not what this one has. Its file as it was run can be had back.
 """
 
-import hashlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, insert, inspect, select
 
-from schema_guard.checksum import checksum
 from schema_guard.errors import GuardError
 from schema_guard.lock import whoami
 from schema_guard.revisions import current_heads
+from schema_guard.source import digest, means_the_same
 from schema_guard.statements import Step
 from schema_guard.tables import history
 
@@ -34,12 +33,12 @@ class Run:
     """A revision that is being run."""
 
     step: Step
-    file_digest: str | None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     started: float = field(default_factory=time.monotonic)
 
     def end(self, outcome: str, note: str | None = None) -> dict[str, Any]:
         """Return the row that records it."""
+        source = self.step.source
         return {
             "revision": self.step.revision,
             "direction": self.step.direction,
@@ -47,8 +46,8 @@ class Run:
             "seconds": round(time.monotonic() - self.started, 3),
             "by_whom": whoami()[:255],
             "outcome": outcome,
-            "checksum": self.step.checksum,
-            "file_digest": self.file_digest,
+            "checksum": digest(source) if source else None,
+            "source": source or None,
             "note": note,
         }
 
@@ -96,10 +95,10 @@ def begin(step: Any) -> Run:
     """Return the record of one of Alembic's steps, which begins."""
     script: Script | None = getattr(step, "revision", None)
     if script is None:
-        return Run(Step(", ".join(step.to_) or "base", "stamp", None), None)
-    source = Path(script.path).read_bytes()
+        return Run(Step(", ".join(step.to_) or "base", "stamp"))
     direction = "upgrade" if step.is_upgrade else "downgrade"
-    return Run(Step(script.revision, direction, checksum(source)), _digest(source))
+    with open(script.path, "rb") as file:  # noqa: PTH123 - making a Path takes longer
+        return Run(Step(script.revision, direction, file.read()))
 
 
 def report_changes(
@@ -123,7 +122,7 @@ def report_changes(
         elif allowed:
             click.echo(f"Allowed: {change}.", err=True)
             record = Record(connection)
-            record.add(Run(change.step, change.file_digest).end("done"))
+            record.add(Run(change.step).end("done"))
     if found and allowed is False:
         lines = "".join(f"\n  {change}" for change in found)
         raise GuardError(
@@ -140,7 +139,26 @@ def rows(connection: Connection) -> list[Any]:
     """Return the record, the newest first; nothing where no migration has run."""
     if not inspect(connection).has_table(history.name):
         return []
-    return list(connection.execute(select(history).order_by(history.c.id.desc())))
+    told = [column for column in history.c if column is not history.c.source]
+    return list(connection.execute(select(*told).order_by(history.c.id.desc())))
+
+
+def source_of(connection: Connection, revision: str) -> bytes:
+    """Return the file of a revision as it was last run on this database.
+
+    Raises:
+        GuardError: it was not, as far as is known.
+    """
+    columns = history.c
+    kept = select(columns.source).where(
+        columns.revision == revision, columns.outcome == "done", columns.source.is_not(None)
+    )
+    source: bytes | None = None
+    if inspect(connection).has_table(history.name):
+        source = connection.scalar(kept.order_by(columns.id.desc()).limit(1))
+    if source is None:
+        raise GuardError(f"Nothing is recorded here of a revision {revision}: see `flask db log`.")
+    return source
 
 
 @dataclass(frozen=True)
@@ -148,7 +166,6 @@ class Change:
     """A revision that is not what was run."""
 
     step: Step
-    file_digest: str | None
     when: datetime
 
     def __str__(self) -> str:
@@ -159,42 +176,49 @@ class Change:
 
 def changes(connection: Connection, scripts: ScriptDirectory) -> list[Change]:
     """Return the revisions that were edited or deleted after they were run on this database."""
-    if not inspect(connection).has_table(history.name):
-        return []
-    columns = history.c
-    query = (
-        select(
-            columns.revision,
-            columns.direction,
-            columns.checksum,
-            columns.file_digest,
-            columns.started_at,
-        )
-        .where(columns.outcome == "done")
-        .order_by(columns.id)
-    )
-    applied: dict[str, Any] = {}
-    for row in connection.execute(query):
-        if row.direction == "stamp":  # a person has said what there is
-            applied.clear()
-        elif row.direction in {"downgrade", "deleted"}:
-            applied.pop(row.revision, None)
-        elif row.direction in {"upgrade", "edited"}:
-            applied[row.revision] = row
     found, current = [], current_heads(connection)
-    for revision, row in applied.items():
+    for revision, row in applied(connection).items():
         path = _path(scripts, revision)
         if path is None and revision in current:  # Alembic cannot go on, and says so
             continue
         if path is None:
-            found.append(Change(Step(revision, "deleted", None), None, row.started_at))
+            found.append(Change(Step(revision, "deleted"), row.started_at))
             continue
         source = path.read_bytes()
-        digest = _digest(source)
-        if digest != row.file_digest and checksum(source) != row.checksum:
-            step = Step(revision, "edited", checksum(source))
-            found.append(Change(step, digest, row.started_at))
+        if digest(source) == row.checksum:
+            continue
+        run = connection.scalars(select(history.c.source).where(history.c.id == row.id)).one()
+        if run is None or not means_the_same(run, source):
+            found.append(Change(Step(revision, "edited", source), row.started_at))
     return found
+
+
+def applied(connection: Connection) -> dict[str, Any]:
+    """Return when which revision was run that has not been undone, and its file's checksum."""
+    if not inspect(connection).has_table(history.name):
+        return {}
+    columns = history.c
+    query = (
+        select(
+            columns.id, columns.revision, columns.direction, columns.checksum, columns.started_at
+        )
+        .where(columns.outcome == "done")
+        .order_by(columns.id)
+    )
+    found: dict[str, Any] = {}
+    for row in connection.execute(query):
+        if row.direction == "stamp":  # a person has said what there is
+            found.clear()
+        elif row.direction in {"downgrade", "deleted"}:
+            found.pop(row.revision, None)
+        elif row.direction in {"upgrade", "edited"}:
+            found[row.revision] = row
+    return found
+
+
+def lost(connection: Connection, scripts: ScriptDirectory) -> list[str]:
+    """Return the revisions that were run on this database and have no file, in that order."""
+    return [revision for revision in applied(connection) if _path(scripts, revision) is None]
 
 
 def _path(scripts: ScriptDirectory, revision: str) -> Path | None:
@@ -203,7 +227,3 @@ def _path(scripts: ScriptDirectory, revision: str) -> Path | None:
     except CommandError:
         return None
     return Path(script.path) if script.revision == revision else None  # not just one like it
-
-
-def _digest(source: bytes) -> str:
-    return hashlib.sha256(source).hexdigest()

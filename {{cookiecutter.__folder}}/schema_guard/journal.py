@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema_guard import fingerprint
 from schema_guard.errors import GuardError, shorten
 from schema_guard.server import backend
+from schema_guard.source import means_the_same
 from schema_guard.statements import (
     ALL_OR_NOTHING,
     CHANGES_ROWS,
@@ -62,7 +63,7 @@ class Journal:
         self.pending: list[Entry] = []  # what the transaction at hand did
         self.savepoints: dict[str, int] = {}
         self.written = 0
-        self.paused = False
+        self.paused = True
 
     def begin(self, step: Step, *, first: bool) -> None:
         """Begin with a revision, or go on with it; outside a transaction.
@@ -98,7 +99,7 @@ class Journal:
         if not rows:
             return []
         entries = [Entry(r.statement, r.digest, r.before, r.affected, r.last_id) for r in rows]
-        half = Step(rows[0].revision, rows[0].direction, rows[0].checksum)
+        half = Step(rows[0].revision, rows[0].direction, rows[0].source)
         if (half.revision, half.direction) != (step.revision, step.direction):
             raise GuardError(
                 f"The {half.direction} of revision {half.revision} was stopped half-way."
@@ -106,7 +107,7 @@ class Journal:
                 " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
                 " that the database is then at."
             )
-        self.edited = half.checksum != step.checksum
+        self.edited = not means_the_same(half.source, step.source)
         last = entries[-1]
         if last.before is not None:
             has_run = fingerprint.has_run(self.connection, last.statement, last.before)
@@ -140,6 +141,15 @@ class Journal:
         finally:
             for target, name, listener in listeners:
                 event.remove(target, name, listener)
+
+    @contextmanager
+    def note(self) -> Iterator[None]:
+        """Note what runs meanwhile: a revision, not what Alembic does about it."""
+        self.paused = False
+        try:
+            yield
+        finally:
+            self.paused = True
 
     def complete(self) -> None:
         """Forget a revision that is complete, within its last transaction."""
@@ -194,7 +204,7 @@ class Journal:
         if COMMITS.match(statement):
             self._write()
             return False
-        entry = Entry(sys.intern(shorten(statement)), digest(statement, parameters))
+        entry = Entry(sys.intern(statement), digest(statement, parameters))
         if self.earlier:
             self._skip(entry, cursor, context)
             return True
@@ -273,22 +283,22 @@ class Journal:
         del self.pending[self.savepoints[name] :]
 
     def _write(self) -> None:
-        step, first = self.step, self.written
+        step = self.step
         if step is None or not self.pending:
             return
         rows = [
             {
-                "number": first + i,
+                "number": number,
                 "revision": step.revision,
                 "direction": step.direction,
-                "checksum": step.checksum,
-                "statement": entry.statement,
+                "source": None if number else step.source,
+                "statement": shorten(entry.statement),
                 "digest": entry.digest,
                 "before": entry.before,
                 "affected": entry.affected,
                 "last_id": entry.last_id,
             }
-            for i, entry in enumerate(self.pending)
+            for number, entry in enumerate(self.pending, self.written)
         ]
         self._run(insert(journal), rows)
         self.written += len(rows)
@@ -300,7 +310,7 @@ class Journal:
         come = self.earlier[:1] if self.edited else self.earlier
         place = next((i for i, done in enumerate(come) if done.digest == entry.digest), None)
         if place is None:
-            raise self._lost(f"now comes to `{entry.statement}` there")
+            raise self._lost(f"now comes to `{shorten(entry.statement)}` there")
         done = self.earlier[place]
         returning = getattr(context.compiled, "effective_returning", ())
         if returning or TEMPORARY.match(entry.statement):

@@ -1,11 +1,23 @@
 """Where a database stands in the history of revisions."""
 
+import re
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 from sqlalchemy import Connection
+
+from schema_guard.errors import GuardError, cause
+
+# Of this Alembic only warns: then it fails with a KeyError, or goes on with one of the two.
+GAP = re.compile(r"Revision (\S+) referenced from (.*) is not present")
+TWICE = re.compile(r"Revision (\S+) is present more than once")
 
 
 @dataclass(frozen=True)
@@ -53,3 +65,50 @@ def script_directory() -> ScriptDirectory:
         migrate.script_directory = ScriptDirectory.from_config(config)
     directory: ScriptDirectory = migrate.script_directory
     return directory
+
+
+@contextmanager
+def sound_revisions() -> Iterator[None]:
+    """Refuse revisions that are read meanwhile, if one is missing, there twice or not to be read.
+
+    Raises:
+        GuardError: one is.
+    """
+    with warnings.catch_warnings():
+        for pattern in (GAP, TWICE):
+            warnings.filterwarnings("error", pattern.pattern)
+        try:
+            yield
+        except UserWarning as warning:
+            if gap := GAP.match(str(warning)):
+                raise GuardError(
+                    f"There is no file of revision {gap[1]}, on which others build ({gap[2]})."
+                    " Nothing was changed. Get it back from git, or from a database on which it"
+                    f" was run:\n  flask db log {gap[1]} > migrations/versions/{gap[1]}.py"
+                ) from warning
+            if twice := TWICE.match(str(warning)):
+                raise GuardError(
+                    f"Two files in migrations/versions/ are revision {twice[1]}, and only one of"
+                    " them would run. Nothing was changed. Give one of them another `revision`,"
+                    " and a `down_revision` that says which one it comes after."
+                ) from warning
+            raise
+        except Exception as error:
+            if place := _unreadable(error):
+                raise GuardError(
+                    f"{place} cannot be read: {cause(error)}. Nothing was changed. Correct it, and"
+                    " run the command again."
+                ) from error
+            raise
+
+
+def _unreadable(error: Exception) -> str | None:
+    """Return which line of which revision's file raised an error when it was imported."""
+    places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    found = [(code.co_filename, line) for code, line in places if code.co_name == "<module>"]
+    if isinstance(error, SyntaxError):
+        found.append((error.filename or "", error.lineno or 0))
+    for name, line in found:
+        if Path(name).parent.name == "versions":
+            return f"{Path(name).name}, line {line},"
+    return None

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
-from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -67,15 +68,12 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
     with ExitStack() as stack:
         stack.enter_context(run.journal.watch())
         stack.enter_context(losses.watch())
-        completed: list[Callable[..., None]] = [run.complete]
         if connection.dialect.name == "sqlite":
             refuse_leftovers(connection)
-            foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
-            completed.insert(0, foreign_keys.check)
-        applied = [*as_list(settings.pop("on_version_apply", [])), *completed]
+            run.foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
         for attempt in itertools.count(1):
             connection.rollback()  # or Alembic would take the transaction for somebody else's
-            context.configure(connection=connection, on_version_apply=applied, **settings)
+            context.configure(connection=connection, **settings)
             run.follow(context)
             try:
                 with _immediately(connection), context.begin_transaction():
@@ -105,6 +103,7 @@ class GuardedRun:
     journal: Journal
     record: history.Record
     losses: Losses
+    foreign_keys: "ForeignKeys | None" = None
     current: history.Run | None = None
     completed: bool = False  # but not committed yet
     prepared: bool = False
@@ -128,6 +127,7 @@ class GuardedRun:
         def steps(heads: Any, of: MigrationContext) -> Iterator[Any]:
             for number, step in enumerate(plan(heads, of)):
                 self.begin(step, first=number == 0)
+                step.migration_fn = self.recorded(step.migration_fn)
                 yield step
 
         migration_context._migrations_fn = steps  # noqa: SLF001
@@ -148,10 +148,23 @@ class GuardedRun:
         if not stamps:
             self.journal.begin(self.current.step, first=first)
 
-    def complete(self, **_: Any) -> None:
-        """Record it, in its own transaction."""
+    def recorded(self, migrate: Callable[..., None]) -> Callable[..., None]:
+        """Return a step's function that records the step in its transaction."""
+
+        @wraps(migrate)  # Alembic logs its name
+        def run(**arguments: Any) -> None:
+            with self.journal.note():
+                migrate(**arguments)
+            self.complete()
+
+        return run
+
+    def complete(self) -> None:
+        """Record the present step."""
         if self.current is None:
             return
+        if self.foreign_keys:
+            self.foreign_keys.check(self.current.step.revision)
         if self.current.step.direction == "stamp":
             self.journal.forget()
         else:
@@ -218,11 +231,6 @@ def given(arguments: list[str], name: str) -> set[str]:
     return {value for key, _, value in pairs if key == name}
 
 
-def as_list(value: Any) -> list[Any]:
-    """Return a list of one thing or of several."""
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
 @contextmanager
 def _immediately(connection: Connection) -> Iterator[None]:
     """Have SQLite's transactions wait for other writers when they begin; see app/engine.py."""
@@ -276,11 +284,11 @@ class ForeignKeys:
         cursor.close()
         return Counter((child, parent) for child, _, parent, _ in rows)
 
-    def check(self, step: MigrationInfo, **_: Any) -> None:
+    def check(self, revision: str) -> None:
         """Refuse a revision that orphaned rows; what was so before is not its fault."""
         for (child, parent), rows in (self.violations() - (self.before or Counter())).items():
             raise GuardError(
-                f"Revision {step.up_revision_id} would leave {rows} rows of {child} without their"
+                f"Revision {revision} would leave {rows} rows of {child} without their"
                 f" row in {parent}. Nothing of it was kept. Have it change those rows too."
             )
 

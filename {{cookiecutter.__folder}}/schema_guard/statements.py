@@ -25,11 +25,15 @@ NOTHING = "Nothing of this revision was kept."
 
 @dataclass(frozen=True)
 class Step:
-    """A revision that is run up or down."""
+    """A revision that is run up or down.
+
+    Attributes:
+        source: its file; empty where there is none, as for a stamp.
+    """
 
     revision: str
     direction: str
-    checksum: str | None
+    source: bytes = b""
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Float,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -24,6 +25,8 @@ from sqlalchemy import (
 )
 
 _metadata = MetaData()
+# The bytes of a file. MySQL and MariaDB choose a type by the length.
+SOURCE = LargeBinary(2**24 - 1)
 
 history = Table(
     "schema_history",
@@ -35,8 +38,8 @@ history = Table(
     Column("seconds", Float, nullable=False),
     Column("by_whom", String(255), nullable=False),
     Column("outcome", String(16), nullable=False),  # done, failed
-    Column("checksum", String(64)),  # of what the file means; null if there is none
-    Column("file_digest", String(64)),  # of its bytes: while they are alike, so is the other
+    Column("checksum", String(64)),  # of the revision's file; null if there is none
+    Column("source", SOURCE),
     Column("note", Text),
     mysql_engine="InnoDB",  # in others there are no transactions
 )
@@ -47,7 +50,7 @@ journal = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("revision", String(255), nullable=False),
     Column("direction", String(16), nullable=False),
-    Column("checksum", String(64)),
+    Column("source", SOURCE),  # of the first one only
     Column("statement", Text, nullable=False),  # shortened: for people
     Column("digest", String(64), nullable=False),
     Column("before", Text),  # how the schema looked; null where it is known that it has run
