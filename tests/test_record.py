@@ -128,6 +128,31 @@ def test_a_deleted_revision_is_refused(any_project: Project, url: str) -> None:
     assert allowed.status == after.status == 0
 
 
+def test_old_processes_stay_ready_when_a_release_has_migrated(
+    any_project: Project, url: str
+) -> None:
+    with revisions(any_project, {"0002": "pass", "0003": "pass"}):
+        assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
+        for path in any_project.path.glob("migrations/versions/*_test.py"):
+            path.unlink()
+        with serve(any_project, variables={"DATABASE_URL": url}) as old:
+            ready = old.get("/readyz")
+        assert ready.status == 200
+        assert json.loads(ready.text) == {
+            "status": "ready",
+            "revision": "at 0003, head is 0001",
+            "warnings": ["the database is newer than this code"],
+        }
+
+    # Not if it were on another branch.
+    with revisions(any_project, {"0002": "pass"}):
+        edit(any_project, 'revision = "0002"', 'revision = "other"')
+        with serve(any_project, variables={"DATABASE_URL": url}) as other:
+            ready = other.get("/readyz")
+    assert ready.status == 503
+    assert json.loads(ready.text)["reason"] == "at 0003, head is other"
+
+
 def test_a_file_that_is_gone_comes_back_from_the_record(any_project: Project, url: str) -> None:
     text = (
         "op.execute(\"INSERT INTO roles (name, description) VALUES ('Ünï \\\\ {{ x }} %', '😀')\")"

@@ -216,6 +216,20 @@ def applied(connection: Connection) -> dict[str, Any]:
     return found
 
 
+def is_newer(connection: Connection, scripts: ScriptDirectory) -> bool:
+    """Return whether a database has moved on from where this code wants it.
+
+    So it is between a release's migration and the end of the last old process: the record says that
+    what the code knows was run here, and after it a revision that the code does not know.
+    """
+    unknown = {name for name in current_heads(connection) if _path(scripts, name) is None}
+    order: dict[str, int] = {name: row.id for name, row in applied(connection).items()}
+    heads = set(scripts.get_heads())
+    if not unknown or not heads | unknown <= order.keys():
+        return False
+    return max(order[name] for name in heads) < min(order[name] for name in unknown)
+
+
 def lost(connection: Connection, scripts: ScriptDirectory) -> list[str]:
     """Return the revisions that were run on this database and have no file, in that order."""
     return [revision for revision in applied(connection) if _path(scripts, revision) is None]

@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import db
 from schema_guard.errors import cause
-from schema_guard.history import changes
+from schema_guard.history import changes, is_newer
 from schema_guard.revisions import schema_state, script_directory
 
 blueprint = Blueprint("health", __name__)
@@ -21,15 +21,18 @@ def liveness() -> dict[str, str]:
 
 @blueprint.get("/readyz")
 def readiness() -> tuple[dict[str, Any], int]:
-    """Answer 200 only when the database answers and its schema is the one this code wants."""
+    """Answer 200 only when the database answers and its schema is what this code wants or newer."""
     try:
         connection = db.session.connection()
-        state = schema_state(connection)
-        warnings = [str(change) for change in changes(connection, script_directory())]
+        state, scripts = schema_state(connection), script_directory()
+        newer = not state.at_head and is_newer(connection, scripts)
+        warnings = [str(change) for change in changes(connection, scripts)]
     except SQLAlchemyError as error:
         current_app.logger.error("not ready: %s", cause(error))  # noqa: TRY400 - once a second
         return {"status": "unavailable", "reason": "the database does not answer"}, 503
-    if not state.at_head:
+    if newer:  # a release migrates first: until its processes serve, the old ones have to
+        warnings = ["the database is newer than this code"]
+    elif not state.at_head:
         return {"status": "unavailable", "reason": state.describe()}, 503
     answer = {"status": "ready", "revision": state.describe()}
     return {**answer, "warnings": warnings} if warnings else answer, 200
