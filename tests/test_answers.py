@@ -305,6 +305,7 @@ EXPECTED = {
     "schema_guard/backup.py",
     "schema_guard/checks.py",
     "schema_guard/source.py",
+    "schema_guard/halfway.py",
     "schema_guard/commands.py",
     "schema_guard/connection.py",
     "schema_guard/database.py",

@@ -23,13 +23,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, event, insert, select
+from sqlalchemy import Connection, event, insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from schema_guard import fingerprint
+from schema_guard import fingerprint, halfway
 from schema_guard.errors import GuardError, shorten
 from schema_guard.server import backend
-from schema_guard.source import means_the_same
 from schema_guard.statements import (
     ALL_OR_NOTHING,
     CHANGES_ROWS,
@@ -74,61 +73,19 @@ class Journal:
         """
         self.pending, self.written, self.step = [], 0, None
         if first:
-            self.earlier = self.read(step)
+            self.earlier, self.edited = halfway.read(self.connection, step)
             self.written = len(self.earlier)
-            self._take_back()
+            halfway.take_back(self.connection, self.written)
         self.step = step
-
-    def _take_back(self) -> None:
-        """Forget a statement that has not run, with the invalid index that it left."""
-        undone = journal.c.number >= self.written
-        for statement in self.connection.scalars(select(journal.c.statement).where(undone)):
-            index = fingerprint.half_made(self.connection, statement)
-            if index and statement.upper().startswith("CREATE"):
-                self.connection.exec_driver_sql(f'DROP INDEX "{index}"')
-        self.connection.execute(journal.delete().where(undone))
-        self.connection.commit()
-
-    def read(self, step: Step) -> list[Entry]:
-        """Return what there is of a revision, and has not been completed.
-
-        Raises:
-            GuardError: another revision is half-way, or it cannot be known.
-        """
-        rows = self.connection.execute(select(journal).order_by(journal.c.number)).all()
-        if not rows:
-            return []
-        entries = [Entry(r.statement, r.digest, r.before, r.affected, r.last_id) for r in rows]
-        half = Step(rows[0].revision, rows[0].direction, rows[0].source)
-        if (half.revision, half.direction) != (step.revision, step.direction):
-            raise GuardError(
-                f"The {half.direction} of revision {half.revision} was stopped half-way."
-                f" {tell(entries)}\nRun `flask db {half.direction}` to complete it; or"
-                " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
-                " that the database is then at."
-            )
-        self.edited = not means_the_same(half.source, step.source)
-        last = entries[-1]
-        if last.before is not None:
-            has_run = fingerprint.has_run(self.connection, last.statement, last.before)
-            if has_run is None:
-                raise GuardError(
-                    f"The {step.direction} of revision {step.revision} was stopped half-way, and"
-                    f" it cannot be known whether its last statement has run:\n"
-                    f"            {last.statement}\n{tell(entries[:-1])}\n{by_hand(step)}"
-                )
-            if not has_run:
-                entries.pop()
-        return entries
 
     @contextmanager
     def watch(self) -> Iterator["Journal"]:
         """Keep the journal of what runs meanwhile."""
         engine = self.connection.engine
         listeners: list[tuple[Any, str, Callable[..., Any]]] = [
-            (engine, "do_execute", self._execute),
-            (engine, "do_executemany", self._executemany),
-            (engine, "do_execute_no_params", self._execute_no_params),
+            (engine, "do_execute", self._instead_of("do_execute")),
+            (engine, "do_executemany", self._instead_of("do_executemany")),
+            (engine, "do_execute_no_params", self._instead_of("do_execute_no_params")),
             (self.connection, "commit", self._commit),
             (self.connection, "rollback", self._rollback),
             (self.connection, "savepoint", self._savepoint),
@@ -169,25 +126,15 @@ class Journal:
         self.step, self.earlier = None, []
         self._run(journal.delete())
 
-    def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        send = context.dialect.do_execute
-        return self._through(
-            partial(send, cursor, statement, parameters, context),
-            *(cursor, statement, parameters, context),
-        )
+    def _instead_of(self, name: str) -> Callable[..., bool]:
+        """Return a listener that runs a statement in place of the dialect's own function."""
 
-    def _executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        send = context.dialect.do_executemany
-        return self._through(
-            partial(send, cursor, statement, parameters, context),
-            *(cursor, statement, parameters, context),
-        )
+        def run(cursor: Any, statement: str, *arguments: Any) -> bool:
+            *parameters, context = arguments
+            send = partial(getattr(context.dialect, name), cursor, statement, *arguments)
+            return self._through(send, cursor, statement, (*parameters, None)[0], context)
 
-    def _execute_no_params(self, cursor: Any, statement: str, context: Any) -> bool:
-        send = context.dialect.do_execute_no_params
-        return self._through(
-            partial(send, cursor, statement, context), cursor, statement, None, context
-        )
+        return run
 
     def _through(
         self, run: Callable[[], Any], cursor: Any, statement: str, parameters: Any, context: Any
@@ -325,7 +272,7 @@ class Journal:
         assert step is not None  # noqa: S101 - for the type checker
         edited = " It was edited since." if self.edited else ""
         self.connection.rollback()
-        entries = self.read(step)
+        entries, _ = halfway.read(self.connection, step)
         return GuardError(
             f"The {step.direction} of revision {step.revision} was stopped half-way, and {what}."
             f"{edited} {tell(entries)}\n{by_hand(step)}"

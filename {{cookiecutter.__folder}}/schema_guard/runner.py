@@ -28,6 +28,7 @@ from schema_guard.backup import BACKUP, backup_first
 from schema_guard.connection import changes_schema
 from schema_guard.errors import GuardError, cause, shorten
 from schema_guard.fingerprint import half_made, invalid_indexes
+from schema_guard.halfway import read
 from schema_guard.journal import Journal
 from schema_guard.losses import ALLOW_LOSS, LossError, Losses
 from schema_guard.statements import tell
@@ -203,7 +204,8 @@ class GuardedRun:
             self.connection.rollback()
             context = MigrationContext.configure(self.connection)
             at = ", ".join(context.get_current_heads()) or "base"
-            kept = self.journal.read(self.current.step) if self.prepared and self.current else []
+            step = self.current.step if self.prepared and self.current else None
+            kept = read(self.connection, step)[0] if step else []
             leftovers = invalid_indexes(self.connection)
             own = half_made(self.connection, str(getattr(error, "statement", "")))
             self.connection.rollback()
