@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -387,6 +388,40 @@ def url_of(project: Project, server: servers.Server | None, name: str) -> str:
     if server:
         return server.url(name)
     return f"sqlite:///{project.path}/instance/{servers.this_file()}{name}.db"
+
+
+def prepared(
+    project: Project, server: servers.Server | None, name: str, *, seeded: bool = False
+) -> str:
+    """Make a database at the project's revision, with the rows of `flask seed` if wanted.
+
+    Where the DBMS can copy one, the project's commands make it once for each file of tests.
+
+    Returns:
+        Its URL.
+    """
+    url, original = url_of(project, server, name), "seeded" if seeded else "prepared"
+    first = url_of(project, server, original)
+    if server is None:
+        if not Path(path := first.removeprefix("sqlite:///")).exists():
+            make_database(project, first, seeded=seeded)
+        shutil.copyfile(path, url.removeprefix("sqlite:///"))
+    elif server.is_postgresql:
+        quoted = f"'{server.name(original)}'"
+        if not server.query(f"SELECT 1 FROM pg_database WHERE datname = {quoted}"):
+            make_database(project, first, seeded=seeded)
+        new, old = (server.quote(server.name(one)) for one in (name, original))
+        server.execute(f"CREATE DATABASE {new} TEMPLATE {old}")
+    else:
+        make_database(project, url, seeded=seeded)
+    return url
+
+
+def make_database(project: Project, url: str, *, seeded: bool) -> None:
+    """Have the project make a database."""
+    for command in (["db", "prepare"], ["seed"])[: 2 if seeded else 1]:
+        outcome = project.flask(*command, DATABASE_URL=url)
+        assert outcome.status == 0, outcome.output
 
 
 @pytest.fixture(scope="session")

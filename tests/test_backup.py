@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import Project, revisions, url_of
+from conftest import Project, prepared, revisions, url_of
 from servers import Server
 
 # What is hard to write down: all kinds of values, children, what a dump may miscount.
@@ -39,10 +39,7 @@ def client_programs(any_project: Project, monkeypatch: pytest.MonkeyPatch) -> No
 
 def rich(project: Project, server: Server | None, name: str) -> str:
     """Make a database with rows of all kinds; return its URL."""
-    url = url_of(project, server, name)
-    for command in (["db", "prepare"], ["seed"]):
-        outcome = project.flask(*command, DATABASE_URL=url)
-        assert outcome.status == 0, outcome.output
+    url = prepared(project, server, name, seeded=True)
     with revisions(project, {"0002": RICH}):
         outcome = project.flask("db", "upgrade", DATABASE_URL=url)
         assert outcome.status == 0, outcome.output
@@ -197,8 +194,7 @@ def test_the_oldest_backup_can_be_restored(any_project: Project) -> None:
 
 
 def test_a_backup_while_others_write(any_project: Project, tmp_path: Path) -> None:
-    url = url_of(any_project, None, "written")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, "written")
     path = url.removeprefix("sqlite:///")
     # Pairs of rows: a copy with half a pair is torn.
     code = """

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import Project, migrating, revisions, url_of
+from conftest import Project, migrating, prepared, revisions, url_of
 from servers import Server
 
 HALF = """
@@ -15,8 +15,8 @@ HALF = """
 
 def fail(project: Project, url: str, body: str) -> str:
     """Upgrade to a revision that fails; return what is said."""
-    prepared = project.flask("db", "prepare", DATABASE_URL=url)
-    assert prepared.status == 0, prepared.output
+    made = project.flask("db", "prepare", DATABASE_URL=url)
+    assert made.status == 0, made.output
     with revisions(project, {"0002": body}):
         outcome = project.flask("db", "upgrade", DATABASE_URL=url)
         current = project.flask("db", "current", DATABASE_URL=url)
@@ -68,9 +68,7 @@ def test_an_index_that_failed_is_named(any_project: Project, server: Server) -> 
 
 
 def test_a_revision_that_orphans_rows_is_undone(any_project: Project) -> None:
-    url = url_of(any_project, None, "orphans")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
-    assert any_project.flask("seed", DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, "orphans", seeded=True)
 
     said = fail(any_project, url, "op.execute(\"DELETE FROM roles WHERE name = 'admin'\")")
 
@@ -80,8 +78,7 @@ def test_a_revision_that_orphans_rows_is_undone(any_project: Project) -> None:
 
 
 def test_orphans_that_were_there_before_are_not_blamed_on_a_revision(any_project: Project) -> None:
-    url = url_of(any_project, None, "orphaned")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, "orphaned")
     code = (
         "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1])\n"
         'connection.execute("INSERT INTO users (username, email, role_id, created_at)"\n'
@@ -89,6 +86,9 @@ def test_orphans_that_were_there_before_are_not_blamed_on_a_revision(any_project
     )
     path = url.removeprefix("sqlite:///")
     assert any_project.run(any_project.tool("python"), "-c", code, path).status == 0
+    for revision in ("base", "0001"):
+        stamped = any_project.flask("db", "stamp", revision, DATABASE_URL=url)
+        assert stamped.status == 0, stamped.output
 
     body = """
     with op.batch_alter_table("users") as batch_op:
@@ -102,8 +102,7 @@ def test_orphans_that_were_there_before_are_not_blamed_on_a_revision(any_project
 
 
 def test_leftovers_of_a_tool_that_died_are_reported(any_project: Project) -> None:
-    url = url_of(any_project, None, "leftovers")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, "leftovers")
     made = any_project.query("SELECT 1", DATABASE_URL=url)
     assert made == "[(1,)]"
     path = url.removeprefix("sqlite:///")
@@ -130,8 +129,7 @@ def test_a_server_that_is_not_there_is_one_line(any_project: Project, command: s
 
 
 def test_a_revision_that_is_not_there_any_more(any_project: Project, server: Server | None) -> None:
-    url = url_of(any_project, server, "gone")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "gone")
     with revisions(any_project, {"0002": "pass"}):
         assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
 
@@ -143,8 +141,7 @@ def test_a_revision_that_is_not_there_any_more(any_project: Project, server: Ser
 
 @pytest.mark.parametrize("dbms", ["sqlite"])
 def test_files_of_revisions_that_are_wrong(any_project: Project, server: None) -> None:
-    url = url_of(any_project, server, "files")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "files")
     with revisions(any_project, {"0002": "pass", "0003": "pass"}):
         folder = any_project.path / "migrations" / "versions"
         second, other = folder / "0002_test.py", folder / "0002_other.py"
@@ -153,13 +150,17 @@ def test_files_of_revisions_that_are_wrong(any_project: Project, server: None) -
         for command in ("upgrade", "prepare", "check", "migrate", "lint", "heads", "history"):
             said = refused(any_project, url, command)
             assert "There is no file of revision 0002, on which others build" in said
-            assert "flask db log 0002 > migrations/versions/0002.py" in said
+            assert "flask db log 0002 --output migrations/versions/0002.py" in said
 
         second.write_text(text, encoding="utf-8")
         wrong = {
             text: "Two files in migrations/versions/ are revision 0002",
             "def (": "0002_other.py, line 1, cannot be read: SyntaxError: invalid syntax",
             f"{text}\nimport nowhere\n": "cannot be read: ModuleNotFoundError: No module named",
+            "import flask\nflask.request.path\n": "0002_other.py, line 2, cannot be read",
+            text.replace('revision = "0002"', 'revision = "x"').replace(
+                "def downgrade", "depends_on = 'gone'\n\n\ndef downgrade"
+            ): "There is no file of revision gone",
         }
         try:
             for number, (words, message) in enumerate(wrong.items()):
@@ -174,9 +175,27 @@ def test_files_of_revisions_that_are_wrong(any_project: Project, server: None) -
         assert "0002" not in any_project.flask("db", "log", DATABASE_URL=url).output
 
 
+def test_a_revision_that_commits_is_complete(
+    any_project: Project, server: Server | None, dbms: str
+) -> None:
+    url = prepared(any_project, server, "commits")
+    body = """
+    op.create_table("committed", sa.Column("id", sa.Integer(), primary_key=True))
+    op.get_bind().commit()
+    op.execute("INSERT INTO committed VALUES (1)")
+"""
+    with revisions(any_project, {"0002": body}):
+        upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        assert upgraded.status == 0, upgraded.output
+        assert "0002" in any_project.flask("db", "current", DATABASE_URL=url).output
+        again = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        assert again.status == 0, f"{dbms}: {again.output}"
+        assert "Running upgrade" not in again.output
+    assert any_project.query("SELECT id FROM committed", DATABASE_URL=url) == "[(1,)]"
+
+
 def test_a_database_that_is_behind(any_project: Project, server: Server | None) -> None:
-    url = url_of(any_project, server, "behind")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "behind")
     with revisions(any_project, {"0002": "pass"}):
         for command in (["migrate", "-m", "x"], ["check"]):
             said = refused(any_project, url, *command)
@@ -189,8 +208,7 @@ def test_a_database_that_is_behind(any_project: Project, server: Server | None) 
 
 @pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
 def test_a_user_who_may_only_read(any_project: Project, server: Server) -> None:
-    url = url_of(any_project, server, "reader")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    prepared(any_project, server, "reader")
     password = server.create_user("readonly")
     user = server.quote(server.name("readonly"))
     if server.is_postgresql:
@@ -211,8 +229,7 @@ def test_a_user_who_may_only_read(any_project: Project, server: Server) -> None:
 
 @pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
 def test_a_connection_that_is_ended(any_project: Project, server: Server) -> None:
-    url = url_of(any_project, server, "ended")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "ended")
     with migrating(any_project, url) as process:
         assert server.kill("ended") > 0
         (any_project.path / "hold").unlink()

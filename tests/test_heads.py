@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REVISION_BODY, Project, url_of
+from conftest import REVISION_BODY, Project, prepared
 
 
 def git(project: Project, *arguments: str) -> None:
@@ -34,8 +34,7 @@ def merged(any_project: Project) -> Iterator[tuple[Project, str]]:
     """Return a project with a merged branch, `mine`, to which `main` had come meanwhile."""
     folder = any_project.path / "migrations" / "versions"
     kept = set(folder.glob("*.py"))
-    url = url_of(any_project, None, f"heads{len(list(any_project.path.glob('instance/heads*')))}")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, f"heads{len(list(any_project.path.glob('instance/heads*')))}")
     git(any_project, "branch", "--move", "--force", "main")
     git(any_project, "add", "--all")
     git(any_project, "commit", "--quiet", "--allow-empty", "--message", "first")

@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import DATA, Project, revisions, url_of
+from conftest import DATA, Project, prepared, revisions
 from servers import Server
 
 # Rounds beyond the kills before and after every statement.
@@ -84,8 +84,7 @@ def downgrade() -> None:
 
 
 def test_it_ends_as_without_the_kills(any_project: Project, server: Server | None) -> None:
-    url = url_of(any_project, server, "kills")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "kills")
     with revisions(any_project, REVISIONS):
         upgraded = any_project.flask("db", "upgrade", "0002", DATABASE_URL=url)
         assert upgraded.status == 0, upgraded.output

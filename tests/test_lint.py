@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import DATA, Project, revisions, url_of
+from conftest import DATA, Project, prepared, revisions, url_of
 from servers import Server
 
 # The cases of data/lint.py that are run, and those that are only judged.
@@ -34,8 +34,7 @@ COPIES = """from schema_guard.online import online
 
 
 def test_a_server_refuses_to_copy_in_silence(any_project: Project, mariadb: Server) -> None:
-    url = url_of(any_project, mariadb, "copies")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, mariadb, "copies")
     with revisions(any_project, {"0002": COPIES}):
         outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
     assert outcome.status == 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import DATA, Outcome, Project, url_of
+from conftest import DATA, Outcome, Project, prepared, url_of
 from servers import Server
 
 
@@ -75,9 +75,7 @@ USERNAME = "username: Mapped[str] = mapped_column(String(64), unique=True, index
 
 
 def test_a_person_is_asked(any_project: Project) -> None:
-    url = url_of(any_project, None, "asked")
-    for command in (["db", "prepare"], ["seed"]):
-        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, "asked", seeded=True)
     rows = any_project.query("SELECT username FROM users", DATABASE_URL=url)
     migrate = ("db", "migrate", "-m", "login")
     with user_model(any_project, USERNAME, LOGIN) as versions:
@@ -105,9 +103,7 @@ def test_a_person_is_asked(any_project: Project) -> None:
 
 
 def test_a_drop_is_asked_twice(any_project: Project) -> None:
-    url = url_of(any_project, None, "dropped")
-    for command in (["db", "prepare"], ["seed"]):
-        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, "dropped", seeded=True)
     description = 'description: Mapped[str] = mapped_column(String(255), default="")'
     module = any_project.path / "app" / "models" / "role.py"
     text = module.read_text(encoding="utf-8")
@@ -154,9 +150,7 @@ def test_a_drop_is_asked_twice(any_project: Project) -> None:
 
 
 def test_flags_of_the_command_line(any_project: Project) -> None:
-    url = url_of(any_project, None, "flags")
-    for command in (["db", "prepare"], ["seed"]):
-        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    url = prepared(any_project, None, "flags", seeded=True)
     phone = "login: Mapped[str]\n    phone: Mapped[str] = mapped_column(default='-')"
     with user_model(any_project, USERNAME, phone) as versions:
         flags = ["--rename", "users.username:login"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import DATA, Project, migrating, read_until, revisions, start, url_of
+from conftest import DATA, Project, migrating, prepared, read_until, revisions, start, url_of
 from servers import Server
 
 ROUNDS = 12
@@ -46,8 +46,7 @@ def test_eight_at_once_apply_every_revision_once(
 def test_the_next_one_waits_says_for_whom_and_finds_nothing_to_do(
     any_project: Project, server: Server | None
 ) -> None:
-    url = url_of(any_project, server, "queue")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "queue")
     with migrating(any_project, url) as first:
         second = start(any_project, "db", "upgrade", DATABASE_URL=url)
         line = read_until(second, "Waiting: another migration runs")
@@ -77,8 +76,7 @@ def test_the_next_one_waits_says_for_whom_and_finds_nothing_to_do(
 def test_a_holder_that_is_killed_frees_the_next_one(
     any_project: Project, server: Server | None
 ) -> None:
-    url = url_of(any_project, server, "killed")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "killed")
     with migrating(any_project, url) as first:
         second = start(any_project, "db", "upgrade", DATABASE_URL=url)
         read_until(second, "Waiting: another migration runs")
@@ -96,8 +94,7 @@ def test_an_index_is_built_concurrently_while_another_migrator_waits(
     any_project: Project, server: Server
 ) -> None:
     # A migrator that waited in a statement, or with a snapshot, would deadlock with the index.
-    url = url_of(any_project, server, "index")
-    assert any_project.flask("db", "prepare", DATABASE_URL=url).status == 0
+    url = prepared(any_project, server, "index")
     build = """
     import pathlib, time
     while pathlib.Path("hold").exists():

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Project, revisions, serve, url_of
+from conftest import Project, prepared, revisions, serve, url_of
 from servers import Server, connect
 from sqlalchemy import make_url
 
@@ -25,10 +25,7 @@ def downgrade():
 @pytest.fixture
 def url(any_project: Project, server: Server | None, request: pytest.FixtureRequest) -> str:
     """Return a database at 0001, one for each test."""
-    url = url_of(any_project, server, re.sub(r"\W.*", "", request.node.name)[-30:])
-    outcome = any_project.flask("db", "prepare", DATABASE_URL=url)
-    assert outcome.status == 0, outcome.output
-    return url
+    return prepared(any_project, server, re.sub(r"\W.*", "", request.node.name)[-30:])
 
 
 def run_sql(url: str, statement: str) -> None:
@@ -88,14 +85,14 @@ def test_an_edited_revision_is_refused(any_project: Project, url: str) -> None:
 
         edit(any_project, "= name", "= ''")
         refused = any_project.flask("db", "upgrade", DATABASE_URL=url)
-        prepared = any_project.flask("db", "prepare", DATABASE_URL=url)
+        preparing = any_project.flask("db", "prepare", DATABASE_URL=url)
         checked = any_project.flask("db", "check", DATABASE_URL=url)
         allowed = any_project.flask("db", "upgrade", "--allow-edited", DATABASE_URL=url)
         after = any_project.flask("db", "upgrade", DATABASE_URL=url)
         log = any_project.flask("db", "log", DATABASE_URL=url)
 
-    assert refused.status == prepared.status == 1
-    for outcome in (refused, prepared, checked, allowed):
+    assert refused.status == preparing.status == 1
+    for outcome in (refused, preparing, checked, allowed):
         assert "evision 0002 was edited after it was run here, 2" in outcome.output
         assert "Traceback" not in outcome.output
     assert "Nothing was changed." in refused.output
@@ -131,6 +128,8 @@ def test_a_deleted_revision_is_refused(any_project: Project, url: str) -> None:
 def test_old_processes_stay_ready_when_a_release_has_migrated(
     any_project: Project, url: str
 ) -> None:
+    for revision in ("base", "0001"):  # a database that was made otherwise, say
+        assert any_project.flask("db", "stamp", revision, DATABASE_URL=url).status == 0
     with revisions(any_project, {"0002": "pass", "0003": "pass"}):
         assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
         for path in any_project.path.glob("migrations/versions/*_test.py"):
@@ -172,23 +171,29 @@ def test_a_file_that_is_gone_comes_back_from_the_record(any_project: Project, ur
         assert "The database is at revision 0003, which is not in" in gone.output
         for path, file in files.items():
             revision = path.name[:4]
-            command = f"flask db log {revision} > migrations/versions/{revision}.py"
+            command = f"flask db log {revision} --output migrations/versions/{revision}.py"
             assert command in gone.output.splitlines()[-2:][int(revision) - 2]
-            with path.open("wb") as output:
-                subprocess.run(
-                    [any_project.tool("flask"), "db", "log", revision],
-                    cwd=any_project.path,
-                    env={**any_project.environ, "DATABASE_URL": url},
-                    stdout=output,
-                    check=True,
-                )
+            told = subprocess.run(
+                [any_project.tool("flask"), "db", "log", revision],
+                cwd=any_project.path,
+                env={**any_project.environ, "DATABASE_URL": url},
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+            assert told.stdout == file
+            output = ["db", "log", revision, "--output", str(path)]
+            assert any_project.flask(*output, DATABASE_URL=url).status == 0
             assert path.read_bytes() == file
+            again = any_project.flask(*output, DATABASE_URL=url)
+            assert again.status == 2
+            assert f"{path} exists already" in again.output
         down = any_project.flask("db", "downgrade", "0001", DATABASE_URL=url)
         assert down.status == 0, down.output
 
     for revision in ("0009", "000"):
-        none = any_project.flask("db", "log", revision, DATABASE_URL=url)
+        none = any_project.flask("db", "log", revision, "--output", "none", DATABASE_URL=url)
         assert none.status == 1
+        assert not (any_project.path / "none").exists()
         assert f"Nothing is recorded here of a revision {revision}" in none.output
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import Project, read_until, revisions, serve, start, url_of
+from conftest import Project, prepared, read_until, revisions, serve, start
 from servers import Server
 from sqlalchemy import Connection, create_engine, make_url
 
@@ -38,11 +38,7 @@ def in_use(url: str) -> Iterator[Connection]:
 def url(any_project: Project, server: Server | None, request: pytest.FixtureRequest) -> str:
     """Return a database with rows, one for each test."""
     name = re.sub(r"\W.*", "", request.node.name)[-30:]
-    url = url_of(any_project, server, name)
-    for command in (["db", "prepare"], ["seed"]):
-        outcome = any_project.flask(*command, DATABASE_URL=url)
-        assert outcome.status == 0, outcome.output
-    return url
+    return prepared(any_project, server, name, seeded=True)
 
 
 def test_it_gives_up_says_who_is_in_its_way_and_changes_nothing(
@@ -147,9 +143,7 @@ WAITED = """
 def test_what_nobody_waits_behind_may_wait_for_longer(
     any_project: Project, postgresql: Server
 ) -> None:
-    url = url_of(any_project, postgresql, "patient")
-    for command in (["db", "prepare"], ["seed"]):
-        assert any_project.flask(*command, DATABASE_URL=url).status == 0
+    url = prepared(any_project, postgresql, "patient", seeded=True)
     with revisions(any_project, {"0002": BUILT}):
         with in_use(url) as connection:
             connection.exec_driver_sql("UPDATE users SET username = 'busy'")

@@ -26,7 +26,7 @@ def explain(error: CommandError, connection: Connection, scripts: ScriptDirector
     missing = re.match(r"Can't locate revision identified by '(.*)'", words)
     if missing and missing[1] in current:
         kept = [
-            f"\n  flask db log {revision} > migrations/versions/{revision}.py"
+            f"\n  flask db log {revision} --output migrations/versions/{revision}.py"
             for revision in lost(connection, scripts)
         ]
         connection.rollback()

@@ -97,9 +97,10 @@ def prepare(wait: float) -> None:
     engine, scripts = _engine(), script_directory()
     # SQLite tidies its log away when the last connection is closed.
     click.get_current_context().call_on_close(engine.dispose)
+    heads = scripts.get_heads()
     created = create_database(engine.url, wait)
     with migration_connection(engine, locked=True) as connection:
-        before, heads = current_heads(connection), scripts.get_heads()
+        before = current_heads(connection)
         check_ownership(connection, before, scripts)
         settle(connection)
         if set(before) != set(heads):
@@ -114,15 +115,22 @@ def prepare(wait: float) -> None:
 
 @click.command()
 @click.argument("revision", required=False)
+@click.option("--output", type=click.Path(path_type=Path), help="A new file for it to go to.")
 @with_appcontext
-def log(revision: str | None) -> None:
+def log(revision: str | None, output: Path | None) -> None:
     """Show what was run on this database, the newest first: when, by whom, with what outcome.
 
     With REVISION, print its file as it was run here.
     """
+    if output and (not revision or output.exists()):
+        raise click.UsageError(f"{output} exists already." if revision else "Of which REVISION?")
     with migration_connection(_engine(), locked=False) as connection:
         if revision:
-            click.echo(history.source_of(connection, revision), nl=False)
+            source = history.source_of(connection, revision)
+            if output:
+                output.write_bytes(source)
+            else:
+                click.echo(source, nl=False)
             return
         for row in history.rows(connection):
             taken = f"{row.seconds:.3f} s"

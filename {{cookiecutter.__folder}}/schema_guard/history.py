@@ -220,12 +220,20 @@ def is_newer(connection: Connection, scripts: ScriptDirectory) -> bool:
     """Return whether a database has moved on from where this code wants it.
 
     So it is between a release's migration and the end of the last old process: the record says that
-    what the code knows was run here, and after it a revision that the code does not know.
+    it was where the code wants it, and then came to a revision that the code does not know.
     """
     unknown = {name for name in current_heads(connection) if _path(scripts, name) is None}
-    order: dict[str, int] = {name: row.id for name, row in applied(connection).items()}
+    if not unknown:
+        return False
+    order: dict[str, int] = {}
+    for row in reversed(rows(connection)):
+        names = row.revision.split(", ")  # a stamp may be of several
+        if row.outcome == "done" and row.direction == "downgrade":
+            order.pop(names[0], None)
+        elif row.outcome == "done" and row.direction in {"upgrade", "stamp", "restore"}:
+            order |= dict.fromkeys(names, row.id)
     heads = set(scripts.get_heads())
-    if not unknown or not heads | unknown <= order.keys():
+    if not heads | unknown <= order.keys():
         return False
     return max(order[name] for name in heads) < min(order[name] for name in unknown)
 
@@ -240,4 +248,5 @@ def _path(scripts: ScriptDirectory, revision: str) -> Path | None:
         script = scripts.get_revision(revision)
     except CommandError:
         return None
-    return Path(script.path) if script.revision == revision else None  # not just one like it
+    path = Path(script.path)
+    return path if script.revision == revision and path.is_file() else None  # not one like it

@@ -151,7 +151,7 @@ class Journal:
         if COMMITS.match(statement):
             self._write()
             return False
-        entry = Entry(sys.intern(statement), digest(statement, parameters))
+        entry = Entry(sys.intern(shorten(statement)), digest(statement, parameters))
         if self.earlier:
             self._skip(entry, cursor, context)
             return True
@@ -239,7 +239,7 @@ class Journal:
                 "revision": step.revision,
                 "direction": step.direction,
                 "source": None if number else step.source,
-                "statement": shorten(entry.statement),
+                "statement": entry.statement,
                 "digest": entry.digest,
                 "before": entry.before,
                 "affected": entry.affected,
@@ -257,7 +257,7 @@ class Journal:
         come = self.earlier[:1] if self.edited else self.earlier
         place = next((i for i, done in enumerate(come) if done.digest == entry.digest), None)
         if place is None:
-            raise self._lost(f"now comes to `{shorten(entry.statement)}` there")
+            raise self._lost(f"now comes to `{entry.statement}` there")
         done = self.earlier[place]
         returning = getattr(context.compiled, "effective_returning", ())
         if returning or TEMPORARY.match(entry.statement):

@@ -81,28 +81,40 @@ def sound_revisions() -> Iterator[None]:
             yield
         except UserWarning as warning:
             if gap := GAP.match(str(warning)):
-                raise GuardError(
-                    f"There is no file of revision {gap[1]}, on which others build ({gap[2]})."
-                    " Nothing was changed. Get it back from git, or from a database on which it"
-                    f" was run:\n  flask db log {gap[1]} > migrations/versions/{gap[1]}.py"
-                ) from warning
+                raise GuardError(_gap(gap[1], gap[2])) from warning
             if twice := TWICE.match(str(warning)):
                 raise GuardError(
                     f"Two files in migrations/versions/ are revision {twice[1]}, and only one of"
-                    " them would run. Nothing was changed. Give one of them another `revision`,"
+                    " them would run: no migration was run. Give one of them another `revision`,"
                     " and a `down_revision` that says which one it comes after."
                 ) from warning
             raise
-        except Exception as error:
-            if place := _unreadable(error):
+        except (Exception, SystemExit) as error:
+            # Flask-Migrate makes an exit of a RuntimeError.
+            failed = error.__context__ if isinstance(error, SystemExit) else error
+            if place := failed and _unreadable(failed):
                 raise GuardError(
-                    f"{place} cannot be read: {cause(error)}. Nothing was changed. Correct it, and"
-                    " run the command again."
-                ) from error
+                    f"{place} cannot be read: {cause(failed)}. No migration was run. Correct it."
+                ) from failed
+            if isinstance(failed, KeyError) and "_add_depends_on" in _functions(failed):
+                raise GuardError(_gap(failed.args[0], "depends_on")) from failed
             raise
 
 
-def _unreadable(error: Exception) -> str | None:
+def _gap(revision: str, where: str) -> str:
+    return (
+        f"There is no file of revision {revision}, on which others build ({where.rstrip(' ,')}). No"
+        " migration was run. Get it back from git, or from a database on which it was run:"
+        f"\n  flask db log {revision} --output migrations/versions/{revision}.py"
+    )
+
+
+def _functions(error: BaseException) -> set[str]:
+    """Return the names of the functions that an error went through."""
+    return {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+
+
+def _unreadable(error: BaseException) -> str | None:
     """Return which line of which revision's file raised an error when it was imported."""
     places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     found = [(code.co_filename, line) for code, line in places if code.co_name == "<module>"]

@@ -79,6 +79,7 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
             try:
                 with _immediately(connection), context.begin_transaction():
                     context.run_migrations()
+                    connection.commit()  # a revision that commits has left Alembic's transaction
             except (CommandError, GuardError) as error:
                 if isinstance(error, LossError):
                     run.undo()  # no transaction waits for a person
@@ -288,7 +289,9 @@ class ForeignKeys:
 
     def check(self, revision: str) -> None:
         """Refuse a revision that orphaned rows; what was so before is not its fault."""
-        for (child, parent), rows in (self.violations() - (self.before or Counter())).items():
+        if self.before is None:  # nothing has changed anything
+            return
+        for (child, parent), rows in (self.violations() - self.before).items():
             raise GuardError(
                 f"Revision {revision} would leave {rows} rows of {child} without their"
                 f" row in {parent}. Nothing of it was kept. Have it change those rows too."
