@@ -184,12 +184,18 @@ def test_a_file_that_is_gone_comes_back_from_the_record(any_project: Project, ur
             output = ["db", "log", revision, "--output", str(path)]
             assert any_project.flask(*output, DATABASE_URL=url).status == 0
             assert path.read_bytes() == file
-            again = any_project.flask(*output, DATABASE_URL=url)
-            assert again.status == 2
-            assert f"{path} exists already" in again.output
+            for wrong, why in ((path, "File exists"), (path / "x", "Not a directory")):
+                again = any_project.flask(*output[:-1], str(wrong), DATABASE_URL=url)
+                assert again.status == 1
+                assert f"Error: Cannot write {wrong}: {why}. Name another file." in again.output
+                assert "Traceback" not in again.output
+            assert path.read_bytes() == file
         down = any_project.flask("db", "downgrade", "0001", DATABASE_URL=url)
         assert down.status == 0, down.output
 
+    unnamed = any_project.flask("db", "log", "--output", "none", DATABASE_URL=url)
+    assert unnamed.status == 2
+    assert "Of which REVISION?" in unnamed.output
     for revision in ("0009", "000"):
         none = any_project.flask("db", "log", revision, "--output", "none", DATABASE_URL=url)
         assert none.status == 1

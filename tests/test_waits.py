@@ -1,7 +1,6 @@
 """A migration waits for the locks of tables for a bounded time; requests get through."""
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,11 +148,8 @@ def test_what_nobody_waits_behind_may_wait_for_longer(
             connection.exec_driver_sql("UPDATE users SET username = 'busy'")
             variables = {"DATABASE_URL": url, "MIGRATION_LOCK_TIMEOUT": "0.5"}
             process = start(any_project, "db", "upgrade", **variables)
-            deadline = time.monotonic() + 60
-            while not postgresql.query(WAITED):
-                assert process.poll() is None, process.communicate()[0]
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            servers.wait_until(lambda: process.poll() is not None or bool(postgresql.query(WAITED)))
+            assert process.poll() is None, process.communicate()[0]
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert "Waiting" not in output

@@ -122,15 +122,21 @@ def log(revision: str | None, output: Path | None) -> None:
 
     With REVISION, print its file as it was run here.
     """
-    if output and (not revision or output.exists()):
-        raise click.UsageError(f"{output} exists already." if revision else "Of which REVISION?")
+    if output and not revision:
+        raise click.UsageError("Of which REVISION?")
     with migration_connection(_engine(), locked=False) as connection:
         if revision:
             source = history.source_of(connection, revision)
-            if output:
-                output.write_bytes(source)
-            else:
+            if output is None:
                 click.echo(source, nl=False)
+                return
+            try:
+                with output.open("xb") as file:
+                    file.write(source)
+            except OSError as error:
+                raise GuardError(
+                    f"Cannot write {output}: {error.strerror}. Name another file."
+                ) from None
             return
         for row in history.rows(connection):
             taken = f"{row.seconds:.3f} s"

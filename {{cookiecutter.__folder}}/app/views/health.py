@@ -25,14 +25,15 @@ def readiness() -> tuple[dict[str, Any], int]:
     try:
         connection = db.session.connection()
         state, scripts = schema_state(connection), script_directory()
-        newer = not state.at_head and is_newer(connection, scripts)
-        warnings = [str(change) for change in changes(connection, scripts)]
+        # A release migrates first: until its processes serve, the old ones have to.
+        if newer := not state.at_head and is_newer(connection, scripts):
+            warnings = ["the database is newer than this code"]
+        else:
+            warnings = [str(change) for change in changes(connection, scripts)]
     except SQLAlchemyError as error:
         current_app.logger.error("not ready: %s", cause(error))  # noqa: TRY400 - once a second
         return {"status": "unavailable", "reason": "the database does not answer"}, 503
-    if newer:  # a release migrates first: until its processes serve, the old ones have to
-        warnings = ["the database is newer than this code"]
-    elif not state.at_head:
+    if not state.at_head and not newer:
         return {"status": "unavailable", "reason": state.describe()}, 503
     answer = {"status": "ready", "revision": state.describe()}
     return {**answer, "warnings": warnings} if warnings else answer, 200
