@@ -316,6 +316,7 @@ EXPECTED = {
     "schema_guard/fingerprint.py",
     "schema_guard/heads.py",
     "schema_guard/history.py",
+    "schema_guard/interrupts.py",
     "schema_guard/journal.py",
     "schema_guard/likeness.py",
     "schema_guard/lint/RULES.md",

@@ -27,6 +27,7 @@ from schema_guard.database import (
 )
 from schema_guard.errors import GuardError
 from schema_guard.heads import rebase as rebase_head
+from schema_guard.interrupts import interruptible
 from schema_guard.losses import ALLOW_LOSS
 from schema_guard.questions import FLAGS
 from schema_guard.revisions import current_heads, script_directory, sound_revisions
@@ -252,7 +253,7 @@ def extended(command: click.Command) -> click.Command:
         if given:
             kwargs["x_arg"] = [*(kwargs["x_arg"] or ()), *given]
         try:
-            with sound_revisions():
+            with interruptible(), sound_revisions():
                 return run(*args, **kwargs)
         except GuardError as error:
             if verbose:

@@ -14,6 +14,7 @@ from flask import current_app
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard.interrupts import cancellable
 from schema_guard.lock import migration_lock
 from schema_guard.problems import connection_failed
 from schema_guard.server import backend, check_server
@@ -47,7 +48,11 @@ def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection
         yield outer
         return
     try:
-        with engine.connect() as connection, _without_limits(connection):
+        with (
+            engine.connect() as connection,
+            cancellable(connection),
+            _without_limits(connection),
+        ):
             if not locked:
                 yield connection
                 return
@@ -98,14 +103,20 @@ def _without_foreign_keys(connection: Connection) -> Iterator[None]:
     # Batch mode drops the old table, and its children would be deleted with it. Within a
     # transaction the PRAGMA does nothing: it goes past SQLAlchemy, which would begin one.
     connection.rollback()
-    cursor = connection.connection.cursor()
     names = ("foreign_keys", "busy_timeout")
-    before = {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
-    cursor.execute("PRAGMA foreign_keys = OFF")
+    before = {name: _pragma(connection, name) for name in names}
+    _pragma(connection, "foreign_keys = OFF")
     try:
         yield
     finally:
         connection.rollback()
         for name, value in before.items():
-            cursor.execute(f"PRAGMA {name} = {value}")
-        cursor.close()
+            _pragma(connection, f"{name} = {value}")
+
+
+def _pragma(connection: Connection, words: str) -> Any:
+    """Run a PRAGMA, on another connection where the one at hand was lost; return its value."""
+    cursor = connection.connection.cursor()
+    row = cursor.execute(f"PRAGMA {words}").fetchone()
+    cursor.close()
+    return row[0] if row else None
