@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import unicodedata
+from pathlib import PurePath
 from typing import Any, Mapping
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -79,7 +80,10 @@ def slug_problems(slug: str) -> list[str]:
         return []  # said already
     if not SLUG.fullmatch(slug):
         rule = "use lower-case letters a-z and digits, with single dashes between them"
-        return [f"project_slug is {slug!r}: {rule}."]
+        first, *below = PurePath(slug).parts or (slug,)
+        left = below and first not in (os.pardir, PurePath(slug).anchor)
+        note = f" cookiecutter leaves the folder {first} behind: delete it." if left else ""
+        return [f"project_slug is {slug!r}: {rule}.{note}"]
     if len(slug) > SLUG_LENGTH:
         return [f"project_slug has {len(slug)} characters: {SLUG_LENGTH} are the most."]
     return [

@@ -39,7 +39,7 @@ def main() -> None:
             lock(project)
             for rendered, locked in names.items():
                 text = (project / f"{rendered}.txt").read_text(encoding="utf-8")
-                text = text.replace(f"{project.name} (", "{{ cookiecutter.__folder }} (")
+                text = text.replace(f"{project.name} (", "{{ cookiecutter.project_slug }} (")
                 (REQUIREMENTS / f"{locked}.txt").write_text(text, encoding="utf-8")
     lock(TEMPLATE)
 

@@ -139,7 +139,7 @@ def assert_clean(project: Project, *, types: bool = True) -> None:
 REVISION = """
 import sqlalchemy as sa
 from alembic import op
-from schema_guard.backfill import backfill
+from schema_guard.operations import backfill
 
 revision = "{number:04}"
 down_revision = "{before:04}"

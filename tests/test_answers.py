@@ -180,8 +180,8 @@ def test_a_good_slug_passes(slug: str) -> None:
     assert problems({"project_slug": slug}) == []
 
 
-@pytest.mark.parametrize("slug", ["", "..", "../up", "a/b", "a/b/c", "a\\b", "Two Words", "con"])
-def test_a_rejection_leaves_no_folder_behind(
+@pytest.mark.parametrize("slug", ["../up", "a/b", "a/b/c", "a\\b", "Two Words", "con"])
+def test_a_rejection_leaves_no_project_behind(
     tmp_path: Path, environ: Mapping[str, str], slug: str
 ) -> None:
     folder = tmp_path / "work"
@@ -191,6 +191,27 @@ def test_a_rejection_leaves_no_folder_behind(
 
     assert outcome.status != 0
     assert "error: project_slug" in outcome.output
+    left = [path for path in tmp_path.rglob("*") if path != folder]
+    if slug.startswith("a/"):  # cookiecutter's own doing, before the hook
+        assert left == [
+            folder.joinpath(*slug.split("/")[:depth]) for depth in range(1, slug.count("/") + 1)
+        ]
+        assert "leaves the folder a behind" in outcome.output
+    else:
+        assert left == []
+
+
+@pytest.mark.parametrize("slug", ["", ".."])
+def test_a_folder_that_exists_is_refused(
+    tmp_path: Path, environ: Mapping[str, str], slug: str
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+
+    outcome = cookiecutter(folder, environ, project_slug=slug)
+
+    assert outcome.status != 0
+    assert "already exists" in outcome.output
     assert list(tmp_path.rglob("*")) == [folder]
 
 
@@ -298,66 +319,79 @@ EXPECTED = {
     "requirements.txt",
     "schema_guard/README.md",
     "schema_guard/__init__.py",
-    "schema_guard/advice.py",
-    "schema_guard/allowances.py",
-    "schema_guard/autogenerate.py",
+    "schema_guard/admin/__init__.py",
+    "schema_guard/admin/backup.py",
+    "schema_guard/admin/database.py",
+    "schema_guard/admin/dump.py",
+    "schema_guard/autogenerate/__init__.py",
+    "schema_guard/autogenerate/autodetector.py",
+    "schema_guard/autogenerate/check_constraints.py",
+    "schema_guard/autogenerate/configure.py",
+    "schema_guard/autogenerate/constraint_names.py",
+    "schema_guard/autogenerate/fill_values.py",
+    "schema_guard/autogenerate/op_order.py",
+    "schema_guard/autogenerate/questioner.py",
+    "schema_guard/autogenerate/renames.py",
+    "schema_guard/autogenerate/server_defaults.py",
+    "schema_guard/autogenerate/similarity.py",
     "schema_guard/backfill.py",
-    "schema_guard/backup.py",
-    "schema_guard/checks.py",
-    "schema_guard/source.py",
-    "schema_guard/halfway.py",
-    "schema_guard/commands.py",
-    "schema_guard/connection.py",
-    "schema_guard/database.py",
-    "schema_guard/defaults.py",
-    "schema_guard/dump.py",
+    "schema_guard/cli/__init__.py",
+    "schema_guard/cli/commands.py",
+    "schema_guard/core/__init__.py",
+    "schema_guard/core/errors.py",
+    "schema_guard/core/store.py",
+    "schema_guard/dialects/__init__.py",
+    "schema_guard/dialects/base.py",
+    "schema_guard/dialects/connection_errors.py",
     "schema_guard/enums.py",
-    "schema_guard/errors.py",
-    "schema_guard/fingerprint.py",
-    "schema_guard/heads.py",
-    "schema_guard/history.py",
-    "schema_guard/interrupts.py",
-    "schema_guard/journal.py",
-    "schema_guard/likeness.py",
     "schema_guard/lint/RULES.md",
     "schema_guard/lint/__init__.py",
-    "schema_guard/lint/acts.py",
-    "schema_guard/lint/catalogue.py",
-    "schema_guard/lint/columns.py",
-    "schema_guard/lint/constraints.py",
-    "schema_guard/lint/downgrades.py",
-    "schema_guard/lint/indexes.py",
+    "schema_guard/lint/annotate.py",
+    "schema_guard/lint/context.py",
     "schema_guard/lint/linter.py",
-    "schema_guard/lint/releases.py",
-    "schema_guard/lint/remarks.py",
+    "schema_guard/lint/recorder.py",
     "schema_guard/lint/report.py",
-    "schema_guard/lint/rows.py",
-    "schema_guard/lint/rules.py",
-    "schema_guard/lint/servers.py",
-    "schema_guard/lint/shape.py",
-    "schema_guard/lint/tables.py",
-    "schema_guard/lock.py",
-    "schema_guard/losses.py",
-    "schema_guard/names.py",
+    "schema_guard/lint/rules/__init__.py",
+    "schema_guard/lint/rules/columns.py",
+    "schema_guard/lint/rules/compatibility.py",
+    "schema_guard/lint/rules/constraints.py",
+    "schema_guard/lint/rules/data.py",
+    "schema_guard/lint/rules/downgrades.py",
+    "schema_guard/lint/rules/indexes.py",
+    "schema_guard/lint/rules/mysql.py",
+    "schema_guard/lint/rules/tables.py",
+    "schema_guard/lint/schema_state.py",
     "schema_guard/online.py",
-    "schema_guard/order.py",
-    "schema_guard/problems.py",
-    "schema_guard/proposal.py",
+    "schema_guard/online_ddl/__init__.py",
+    "schema_guard/online_ddl/render.py",
+    "schema_guard/online_ddl/rewrite.py",
+    "schema_guard/online_ddl/type_changes.py",
+    "schema_guard/operations/__init__.py",
+    "schema_guard/operations/backfilling.py",
+    "schema_guard/operations/enums.py",
+    "schema_guard/operations/in_place.py",
     "schema_guard/py.typed",
-    "schema_guard/questions.py",
-    "schema_guard/renames.py",
-    "schema_guard/revisions.py",
-    "schema_guard/runner.py",
-    "schema_guard/safe.py",
-    "schema_guard/scan.py",
-    "schema_guard/server.py",
-    "schema_guard/settings.py",
-    "schema_guard/sql.py",
-    "schema_guard/statements.py",
-    "schema_guard/tables.py",
-    "schema_guard/values.py",
-    "schema_guard/waits.py",
-    "schema_guard/widening.py",
+    "schema_guard/revisions/__init__.py",
+    "schema_guard/revisions/checksum.py",
+    "schema_guard/revisions/heads.py",
+    "schema_guard/revisions/script_directory.py",
+    "schema_guard/revisions/suppressions.py",
+    "schema_guard/runner/__init__.py",
+    "schema_guard/runner/connection.py",
+    "schema_guard/runner/data_loss.py",
+    "schema_guard/runner/error_hints.py",
+    "schema_guard/runner/history.py",
+    "schema_guard/runner/interrupts.py",
+    "schema_guard/runner/journal.py",
+    "schema_guard/runner/journal_entry.py",
+    "schema_guard/runner/lock.py",
+    "schema_guard/runner/lock_timeout.py",
+    "schema_guard/runner/resume.py",
+    "schema_guard/runner/runner.py",
+    "schema_guard/runner/schema_snapshot.py",
+    "schema_guard/sql/__init__.py",
+    "schema_guard/sql/parser.py",
+    "schema_guard/sql/tokens.py",
     "tests/conftest.py",
     "tests/test_app.py",
     "tests/test_commands.py",

@@ -22,7 +22,7 @@ REVISIONS = {
     op.bulk_insert(accounts, [*rows, {"id": 400, "owner": None, "balance": 0}])
 """,
     "0003": """
-    from schema_guard import backfill as batches
+    from schema_guard.operations import backfilling as batches
     op.create_table(
         "entries",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -61,7 +61,7 @@ def downgrade() -> None:
             )
             assert done.rowcount == 100
     if op.get_context().dialect.name != "sqlite":
-        from schema_guard.online import online
+        from schema_guard.operations import online
         key = ("fk_entries_id", "entries", "accounts", ["id"], ["id"])
         with online():
             op.create_foreign_key(*key, postgresql_not_valid=True)

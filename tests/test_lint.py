@@ -28,7 +28,7 @@ def test_rules_and_their_recipes(any_project: Project, server: Server | None) ->
     assert f"{RUN if server else RUN + JUDGED} passed" in outcome.output
 
 
-COPIES = """from schema_guard.online import online
+COPIES = """from schema_guard.operations import online
     with online():
         op.alter_column("users", "id", existing_type=sa.Integer(), type_=sa.String(20))"""
 

@@ -237,11 +237,11 @@ def test_without_uv(bake: Baker, no_uv: Mapping[str, str]) -> None:
 def test_a_fault_of_the_template_keeps_the_project(
     tmp_path: Path, environ: Mapping[str, str]
 ) -> None:
-    for name in ("cookiecutter.json", "hooks", "templates", "{{cookiecutter.__folder}}"):
+    for name in ("cookiecutter.json", "hooks", "templates", "{{cookiecutter.project_slug}}"):
         source = TEMPLATE / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, tmp_path / name)
-    (tmp_path / "{{cookiecutter.__folder}}" / "bin" / "setup").write_text("1 / 0")
+    (tmp_path / "{{cookiecutter.project_slug}}" / "bin" / "setup").write_text("1 / 0")
 
     outcome = cookiecutter(tmp_path, environ, template=tmp_path, project_slug="demo")
 

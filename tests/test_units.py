@@ -2,7 +2,7 @@
 
 from conftest import DATA, TEMPLATE, Project
 
-GUARDS = TEMPLATE / "{{cookiecutter.__folder}}"
+GUARDS = TEMPLATE / "{{cookiecutter.project_slug}}"
 
 
 def test_the_parts(any_project: Project) -> None:

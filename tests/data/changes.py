@@ -20,9 +20,9 @@ from app.extensions import Base
 from click import ClickException
 from sqlalchemy.exc import IntegrityError
 
-from schema_guard.connection import migration_connection
+from schema_guard.runner.connection import migration_connection
 from schema_guard.lint.linter import lint
-from schema_guard.revisions import script_directory
+from schema_guard.revisions.script_directory import script_directory
 
 CONVENTION = Base.metadata.naming_convention
 TEXTS = ["Zoë", "it's", 'a "quote"', "back\\slash", "line\nbreak", "{{ name }}", "100% :x", "😀"]

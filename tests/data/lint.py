@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from app import create_app
 from click import ClickException
 
-from schema_guard.connection import migration_connection
+from schema_guard.runner.connection import migration_connection
 from schema_guard.lint.linter import Judged, lint
 from schema_guard.lint.report import report
-from schema_guard.lint.rules import RULES
-from schema_guard.revisions import script_directory
+from schema_guard.lint.context import RULES
+from schema_guard.revisions.script_directory import script_directory
 
 # It is allowed, with a reason, wherever it is written.
 NO_WAY_BACK = "raise NotImplementedError"
@@ -205,7 +205,7 @@ CASES = [
     Case(
         "several-ddl-in-one-mysql-revision",
         "M",
-        "from schema_guard.online import online\n"
+        "from schema_guard.operations import online\n"
         "with online():\n"
         "    op.add_column('users', sa.Column('x', sa.Integer))\n"
         "    op.create_unique_constraint('uq_users_name', 'users', ['name'])",
@@ -219,11 +219,11 @@ CASES = [
     Case(
         "backfill-with-ddl",
         "M",
-        "from schema_guard.online import online\n"
+        "from schema_guard.operations import online\n"
         "with online():\n"
         "    op.add_column('users', sa.Column('x', sa.Integer))\n"
         "op.execute('UPDATE users SET x = 1')",
-        recipe="from schema_guard.online import online\n"
+        recipe="from schema_guard.operations import online\n"
         "with online():\n"
         "    op.add_column('users', sa.Column('x', sa.Integer))\nRECIPE",
     ),
@@ -505,8 +505,8 @@ JUDGED: list[tuple[str, str, list[str]]] = [
     ("P", "op.get_context().connection.execute(sa.text('DROP TABLE users'))", ["drop-table"]),
     ("P", "with op.get_bind().begin_nested():\n    op.execute('DROP TABLE users')", ["drop-table"]),
     ("P", "op.drop_table('users')\nraise SystemExit", ["drop-table", "not-read"]),
-    ("P", "from schema_guard.online import online\nwith online():\n    op.create_foreign_key('f', 'posts', 'users', ['a'], ['id'])", ["add-foreign-key"]),
-    ("M", "from schema_guard.online import online\nwith online():\n    op.execute('ALTER TABLE users ADD c int')", ["mysql-copy"]),
+    ("P", "from schema_guard.operations import online\nwith online():\n    op.create_foreign_key('f', 'posts', 'users', ['a'], ['id'])", ["add-foreign-key"]),
+    ("M", "from schema_guard.operations import online\nwith online():\n    op.execute('ALTER TABLE users ADD c int')", ["mysql-copy"]),
     ("P", "with op.batch_alter_table('users') as b:\n    with op.get_context().autocommit_block():\n        b.create_index('i', ['email'], postgresql_concurrently=True)", ["concurrent-in-transaction"]),
     ("P", "with op.get_context().autocommit_block():\n    op.execute('CREATE INDEX CONCURRENTLY i ON users (a); CREATE INDEX CONCURRENTLY j ON users (b)')", ["concurrent-in-transaction"] * 2),
     ("P", "with op.batch_alter_table('users', recreate='always') as b:\n    pass", ["batch-recreate"]),
@@ -549,14 +549,14 @@ JUDGED: list[tuple[str, str, list[str]]] = [
     # What may fail on rows, after something that is committed.
     (
         "M",
-        "from schema_guard.online import online\nwith online():\n"
+        "from schema_guard.operations import online\nwith online():\n"
         "    op.add_column('posts', sa.Column('x', sa.Integer))\n"
         "    op.create_foreign_key('f', 'posts', 'users', ['user_id'], ['id'])",
         ["several-ddl-in-one-mysql-revision"],
     ),
     (
         "M",
-        "from schema_guard.online import online\nwith online():\n"
+        "from schema_guard.operations import online\nwith online():\n"
         "    op.add_column('posts', sa.Column('x', sa.Integer))\n"
         "    op.create_foreign_key('f', 'posts', 'users', ['x'], ['id'])",
         [],
@@ -711,7 +711,7 @@ def test_a_type_that_holds_more_is_no_finding(service: Revisions, widening: tupl
         return
     body = f"op.alter_column('users', '{column}', type_=sa.{new}, existing_nullable=True)"
     if service.engine.dialect.name == "mysql":
-        body = f"from schema_guard.online import online\nwith online():\n    {body}"
+        body = f"from schema_guard.operations import online\nwith online():\n    {body}"
     service.write(2, body, NO_WAY_BACK)
     if column == "email":  # its type is known from the first revision
         assert found(service.lint()) == []
@@ -737,7 +737,7 @@ def test_online_refuses_rows_that_refer_to_nothing(service: Revisions) -> None:
     if service.engine.dialect.name != "mysql":
         return
     key = "op.create_foreign_key('fk', 'posts', 'users', ['user_id'], ['id'])"
-    body = f"from schema_guard.online import online\nwith online():\n    {key}"
+    body = f"from schema_guard.operations import online\nwith online():\n    {key}"
     service.write(2, body, NO_WAY_BACK)
     fill(service)
     with service.engine.begin() as connection:
@@ -758,7 +758,7 @@ def test_online_has_later_statements_checked(service: Revisions) -> None:
         return
     key = "op.create_foreign_key('fk', 'posts', 'users', ['user_id'], ['id'])"
     orphan = "op.execute('INSERT INTO posts (id, user_id) VALUES (98, 77)')"
-    online = "from schema_guard.online import online\nwith online():\n"
+    online = "from schema_guard.operations import online\nwith online():\n"
     service.write(2, f"{online}    {key}\n{orphan}", NO_WAY_BACK)
     fill(service)
     with pytest.raises(ClickException, match="foreign key constraint fails"):
@@ -769,7 +769,7 @@ def test_online_refuses_to_copy(service: Revisions) -> None:
     if service.engine.dialect.name != "mysql":
         return
     change = "op.alter_column('users', 'age', existing_type=sa.Integer(), type_=sa.BigInteger())"
-    body = f"from schema_guard.online import online\nwith online():\n    {change}"
+    body = f"from schema_guard.operations import online\nwith online():\n    {change}"
     service.write(2, body, NO_WAY_BACK)
     fill(service)
     with pytest.raises(ClickException, match="ALGORITHM=INPLACE is not supported"):

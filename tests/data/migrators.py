@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Barrier
 import flask_migrate
 from app import create_app
 from app.extensions import db
-from schema_guard.database import create_database
+from schema_guard.admin.database import create_database
 from sqlalchemy import make_url, text
 
 PROCESSES = 8

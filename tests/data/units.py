@@ -4,10 +4,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-from schema_guard.fingerprint import named
-from schema_guard.losses import named as dropped
-from schema_guard.source import means_the_same
-from schema_guard.widening import widens
+from schema_guard.runner.schema_snapshot import named
+from schema_guard.runner.data_loss import named as dropped
+from schema_guard.revisions.checksum import means_the_same
+from schema_guard.online_ddl.type_changes import widens
 
 SOURCE = '''
 """What it is."""

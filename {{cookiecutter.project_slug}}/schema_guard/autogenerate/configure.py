@@ -1,0 +1,64 @@
+"""What env.py configures Alembic with: the guards, beside what the application gives to Migrate."""
+
+from collections.abc import Callable
+from typing import Any
+
+from schema_guard.autogenerate.autodetector import propose
+from schema_guard.autogenerate.server_defaults import compare_default
+from schema_guard.core.store import include_name
+from schema_guard.online_ddl.render import include_object, render_item
+
+# The import makes it Alembic's way of changing MySQL and MariaDB.
+from schema_guard.operations import in_place  # noqa: F401
+
+GUARDS: dict[str, Any] = {
+    "compare_server_default": compare_default,
+    "include_name": include_name,
+    "include_object": include_object,
+    "process_revision_directives": propose,
+    "render_item": render_item,
+    "transaction_per_migration": True,
+}
+
+
+def settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings for Alembic's `context.configure`.
+
+    Args:
+        given: what the application gave to `Migrate(...)`. It adds to what the guards hide, render
+            and write; anything else of it replaces theirs.
+    """
+    joined: dict[str, Callable[..., Any]] = {
+        "include_name": _both,
+        "include_object": _both,
+        "process_revision_directives": _one_after_the_other,
+        "render_item": _first_answer,
+    }
+    ours = {
+        name: joined[name](GUARDS[name], theirs)
+        for name, theirs in given.items()
+        if name in joined and theirs is not None
+    }
+    return GUARDS | given | ours
+
+
+def _both(ours: Callable[..., bool], theirs: Callable[..., bool]) -> Callable[..., bool]:
+    return lambda *of: ours(*of) and theirs(*of)
+
+
+def _one_after_the_other(
+    ours: Callable[..., None], theirs: Callable[..., None]
+) -> Callable[..., None]:
+    def each(*of: Any) -> None:
+        ours(*of)
+        theirs(*of)
+
+    return each
+
+
+def _first_answer(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
+    def render(*of: Any) -> Any:
+        answer = theirs(*of)
+        return ours(*of) if answer is False else answer
+
+    return render

@@ -1,0 +1,146 @@
+"""What `flask db migrate` asks, and the flags that answer it.
+
+Promise: nothing is guessed. Without a terminal every question that no flag answers is told at once,
+with its flags, and nothing is written.
+"""
+
+import sys
+from dataclasses import dataclass, field
+
+import click
+
+from schema_guard.core.errors import GuardError
+
+# The flags, each for `KEY:VALUE` or for `KEY` alone, and what is said of them.
+FLAGS = {
+    "rename": "TABLE.COLUMN:NEW was renamed.",
+    "rename-table": "TABLE:NEW was renamed.",
+    "drop": "TABLE.COLUMN is to go, with its values.",
+    "drop-table": "TABLE is to go, with its rows.",
+    "fill": "TABLE.COLUMN:VALUE is what rows get that are there and have none.",
+}
+NOTHING = "Nothing was written."
+
+
+@dataclass
+class Questions:
+    """Questions, answered by flags or by a person.
+
+    Attributes:
+        flags: as in `rename=users.name:full_name`.
+    """
+
+    flags: list[str]
+    unused: dict[tuple[str, str], str] = field(init=False)
+    open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Read the flags.
+
+        Raises:
+            GuardError: one is not of its form, or is there twice.
+        """
+        self.unused = {}
+        for argument in self.flags:
+            flag, _, words = argument.partition("=")
+            if flag not in FLAGS:  # an -x argument of somebody else's
+                continue
+            key, colon, value = words.partition(":")
+            wanted = "." in key if flag in {"rename", "drop", "fill"} else bool(key)
+            if not wanted or bool(colon) != (not flag.startswith("drop")):
+                form = FLAGS[flag].split(maxsplit=1)[0]
+                raise GuardError(f"--{flag} {words}: it has the form {form}. {NOTHING}")
+            if (flag, key) in self.unused:
+                raise GuardError(f"--{flag} {key} is given twice. {NOTHING}")
+            self.unused[flag, key] = value
+
+    def flag(self, flag: str, key: str) -> str | None:
+        """Return what a flag says of something; None if it is not given."""
+        return self.unused.pop((flag, key), None)
+
+    def successor(self, what: str, candidates: list[str], names: list[str]) -> str | None:
+        """Ask what something that is gone has become.
+
+        Args:
+            what: as in `users.name`, or `users` for a table.
+            candidates: what may be it by another name, the likeliest first.
+            names: what a flag may name: all that is there by the models.
+
+        Returns:
+            The new name; None if it is to go, or (see `settle`) nobody knows.
+        """
+        column = "." in what
+        rename, drop = ("rename", "drop") if column else ("rename-table", "drop-table")
+        new = self.flag(rename, what)
+        if new is not None:
+            if new not in names:
+                raise GuardError(f"--{rename} {what}:{new}: no model has {new}. {NOTHING}")
+            return new
+        if self.flag(drop, what) is not None:
+            return None
+        place = what.rpartition(".")[0]
+        shown = {name: f"{place}.{name}" if column else name for name in candidates}
+        if not somebody_is_there():
+            lines = [f"{what} is gone from the models:"]
+            lines += [f"  --{rename} {what}:{name}" for name in candidates]
+            self.open.append("\n".join([*lines, f"  --{drop} {what}"]))
+            return None
+        new = choose(what, shown)
+        content = "its values" if column else "its rows"
+        if new is None and not click.confirm(f"Drop {what}, and {content}?"):
+            raise GuardError(f"{what} is gone from the models, and not to be dropped. {NOTHING}")
+        return new
+
+    def value(self, what: str, why: str, default: str | None) -> str | None:
+        """Ask what rows that are there get in a column.
+
+        Args:
+            what: as in `users.phone`.
+            why: what makes it necessary.
+            default: what the model gives to new rows.
+        """
+        value = self.flag("fill", what)
+        if value is not None:
+            return value
+        if somebody_is_there():
+            asked = click.prompt(f"{why}. What do rows that are there get in {what}?", default)
+            return str(asked)
+        self.open.append(f"{why}:\n  --fill {what}:{default or 'VALUE'}")
+        return None
+
+    def settle(self) -> None:
+        """Go on only if everything is answered.
+
+        Raises:
+            GuardError: there was nobody to ask, or a flag was not needed.
+        """
+        if self.open:
+            raise GuardError(
+                f"There is nobody to ask. {NOTHING} Run `flask db migrate` again in a terminal, or"
+                " with one of these flags for each:\n" + "\n".join(self.open)
+            )
+        for flag, key in self.unused:
+            raise GuardError(
+                f"--{flag} {key}: the models and the database call for none. {NOTHING}"
+            )
+
+
+def somebody_is_there() -> bool:
+    """Return whether a person sees what is asked, and can answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def choose(what: str, candidates: dict[str, str]) -> str | None:
+    """Have a person say what something was renamed to; None if it was not."""
+    if len(candidates) == 1:
+        ((name, shown),) = candidates.items()
+        return name if click.confirm(f"Was {what} renamed to {shown}?") else None
+    if candidates:
+        click.echo(f"{what} is gone. Was it renamed?")
+        for number, shown in enumerate(candidates.values(), 1):
+            click.echo(f"  {number}. to {shown}")
+        click.echo("  0. no")
+        numbers = click.IntRange(0, len(candidates))
+        number = click.prompt("Number", type=numbers, default=0)
+        return list(candidates)[number - 1] if number else None
+    return None

@@ -1,0 +1,291 @@
+"""The commands that schema_guard adds to `flask db`."""
+
+import textwrap
+import traceback
+from copy import copy
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import flask_migrate
+from flask import current_app
+from flask.cli import with_appcontext
+from flask_migrate.cli import db as flask_migrates
+from sqlalchemy import URL, Engine, make_url
+
+from schema_guard.admin.backup import BACKUP, contents
+from schema_guard.admin.backup import backup as write_backup
+from schema_guard.admin.backup import restore as restore_backup
+from schema_guard.admin.database import (
+    check_ownership,
+    create_database,
+    drop_database,
+    settle,
+)
+from schema_guard.autogenerate.questioner import FLAGS
+from schema_guard.core.errors import GuardError
+from schema_guard.core.store import holds_rows, make_tables
+from schema_guard.dialects.base import product
+from schema_guard.revisions.heads import rebase as rebase_head
+from schema_guard.revisions.script_directory import current_heads, script_directory, sound_revisions
+from schema_guard.runner import history
+from schema_guard.runner.connection import migration_connection
+from schema_guard.runner.data_loss import ALLOW_LOSS
+from schema_guard.runner.interrupts import interruptible
+from schema_guard.runner.journal_entry import Step
+
+# Options that env.py gets as `-x` arguments, which Python can give too, as in
+# `flask_migrate.upgrade(x_arg=["allow-edited"])` or
+# `flask_migrate.migrate(x_arg=["rename=users.name:full_name"])`.
+ARGUMENTS: dict[str, dict[str, str]] = {
+    "upgrade": {
+        history.ALLOW_EDITED: "Run though revisions were edited or deleted after they were run.",
+        ALLOW_LOSS: "TABLE[.COLUMN] may be dropped with what it holds.",
+        BACKUP: "Back up the database first, a server's too.",
+    },
+    "migrate": FLAGS,
+}
+
+
+FORMATS = ("text", "json", "github")
+DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
+THEIRS: tuple[click.Command, ...] = tuple(flask_migrates.commands.values())
+
+
+@click.command()
+@with_appcontext
+def create() -> None:
+    """Create the database, unless it exists."""
+    url = _engine().url
+    state = "created" if create_database(url) else "exists already"
+    click.echo(f"Database {url.database}: {state}.")
+
+
+@click.command()
+@with_appcontext
+def drop() -> None:
+    """Delete the database with all that it holds; asks for its name first. Only in debug."""
+    engine = _engine()
+    url = engine.url
+    if not current_app.debug:
+        raise GuardError(
+            f"`flask db drop` would delete {url.render_as_string()}, and works in debug only."
+            " Nothing was changed. If it can be thrown away: `flask --debug db drop`."
+        )
+    _confirm(url, "This deletes {} with all that it holds.")
+    engine.dispose()
+    state = "dropped" if drop_database(url) else "there was none"
+    click.echo(f"Database {_name(url)}: {state}.")
+
+
+@click.command()
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=0,
+    help="How long to wait for a server that is not there yet.",
+)
+@with_appcontext
+def prepare(wait: float) -> None:
+    """Create the database if it is missing, then upgrade it to head.
+
+    What bin/setup runs, and what a container calls before it serves. A database with
+    tables that these migrations did not make is refused. A server that is starting up is
+    given 30 seconds in any case.
+    """
+    engine, scripts = _engine(), script_directory()
+    # SQLite tidies its log away when the last connection is closed.
+    click.get_current_context().call_on_close(engine.dispose)
+    heads = scripts.get_heads()
+    created = create_database(engine.url, wait)
+    with migration_connection(engine, locked=True) as connection:
+        before = current_heads(connection)
+        check_ownership(connection, before, scripts)
+        settle(connection)
+        if set(before) != set(heads):
+            flask_migrate.upgrade()
+        else:
+            history.report_changes(connection, scripts, allowed=False)
+    database = f"{'created' if created else 'existing'} {product(engine.dialect)} database"
+    revision = ", ".join(heads)
+    done = f"at {revision} already" if set(before) == set(heads) else f"migrated to {revision}"
+    click.echo(f"{database}, {done}")
+
+
+@click.command()
+@click.argument("revision", required=False)
+@click.option("--output", type=click.Path(path_type=Path), help="A new file for it to go to.")
+@with_appcontext
+def log(revision: str | None, output: Path | None) -> None:
+    """Show what was run on this database, the newest first: when, by whom, with what outcome.
+
+    With REVISION, print its file as it was run here.
+    """
+    if output and not revision:
+        raise click.UsageError("Of which REVISION?")
+    with migration_connection(_engine(), locked=False) as connection:
+        if revision:
+            source = history.source_of(connection, revision)
+            if output is None:
+                click.echo(source, nl=False)
+                return
+            try:
+                with output.open("xb") as file:
+                    file.write(source)
+            except OSError as error:
+                raise GuardError(
+                    f"Cannot write {output}: {error.strerror}. Name another file."
+                ) from None
+            return
+        for row in history.rows(connection):
+            taken = f"{row.seconds:.3f} s"
+            click.echo(
+                f"{row.started_at:%Y-%m-%d %H:%M:%S} UTC  {row.direction} {row.revision}"
+                f"  {row.outcome}  {taken}  {row.by_whom}"
+            )
+            if row.note:
+                click.echo(textwrap.indent(row.note, "    "))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@with_appcontext
+def backup(file: Path | None) -> None:
+    """Write a copy of the database to FILE, by default to the folder of its backups."""
+    with migration_connection(_engine(), locked=False) as connection:
+        path = write_backup(connection, file)
+        click.echo(f"{path}: {contents(connection, path)}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_appcontext
+def restore(file: Path, *, yes: bool) -> None:
+    """Replace the database by what `flask db backup` wrote to FILE; asks for its name first."""
+    engine = _engine()
+    with migration_connection(engine, locked=False) as connection:
+        found = contents(connection, file)
+    click.echo(f"{file}: {found}")
+    if not yes:
+        _confirm(engine.url, "This replaces all that {} holds.")
+    with migration_connection(engine, locked=True) as connection:
+        run = history.Run(Step(found.revision, "restore"))
+        if holds_rows(connection):  # nothing is deleted to make room: it may be the one asked for
+            click.echo(f"What the database held is in {write_backup(connection)}")
+        restore_backup(connection, file)
+        make_tables(connection)
+        record = history.Record(connection)
+        record.add(run.end("done", str(file)))
+        connection.commit()
+    click.echo(f"Restored: {found}")
+
+
+@click.command()
+@click.argument("revision", required=False)
+@with_appcontext
+def rebase(revision: str | None) -> None:
+    """Put a head after the other one: REVISION, or the one that git's main branch has not."""
+    scripts = script_directory()
+    with migration_connection(_engine(), locked=False) as connection:
+        click.echo(rebase_head(scripts, current_heads(connection), revision))
+
+
+@click.command("lint")
+@click.argument("revisions", required=False)
+@click.option("--dialect", type=click.Choice(DIALECTS), help="By default the project's.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@with_appcontext
+def lint_revisions(revisions: str | None, dialect: str | None, form: str) -> None:
+    """Say what REVISIONS would do to a service that runs; by default what git's main has not.
+
+    REVISIONS is a revision, or a range such as `0007:head`. Nothing is run, and no database asked.
+    The exit status is 1 if there is a finding.
+    """
+    # Nothing else needs the rules: they would slow every start.
+    from schema_guard.lint.linter import lint  # noqa: PLC0415
+    from schema_guard.lint.report import report  # noqa: PLC0415
+
+    spoken = make_url(f"{dialect}://").get_dialect()() if dialect else _engine().dialect
+    judged = lint(script_directory(), spoken, revisions)
+    for line in report(judged, form):
+        click.echo(line)
+    if judged.findings:
+        click.get_current_context().exit(1)
+
+
+OWN: tuple[click.Command, ...] = (
+    backup,
+    create,
+    drop,
+    lint_revisions,
+    log,
+    prepare,
+    rebase,
+    restore,
+)
+
+
+def extended(command: click.Command) -> click.Command:
+    """Return a command with the options that schema_guard adds.
+
+    Args:
+        command: one of Flask-Migrate's, or of ours. It is left as it is.
+    """
+    run: Any = command.callback
+    arguments = ARGUMENTS.get(command.name or "", {})
+    own = [option(argument, words) for argument, words in arguments.items()]
+    tells_more = any(parameter.name == "verbose" for parameter in command.params)
+    if not tells_more:
+        own.append(option("verbose", "Show the traceback of an error."))
+
+    @wraps(run)
+    def callback(*args: Any, **kwargs: Any) -> Any:
+        verbose = kwargs["verbose"] if tells_more else kwargs.pop("verbose")
+        given = []
+        for argument in arguments:
+            value = kwargs.pop(argument.replace("-", "_"))
+            given += (
+                [argument] if value is True else [f"{argument}={words}" for words in value or ()]
+            )
+        if given:
+            kwargs["x_arg"] = [*(kwargs["x_arg"] or ()), *given]
+        try:
+            with interruptible(), sound_revisions():
+                return run(*args, **kwargs)
+        except GuardError as error:
+            if verbose:
+                click.echo("".join(traceback.format_exception(error)), err=True)
+            raise
+
+    copied = copy(command)
+    copied.callback, copied.params = callback, [*command.params, *own]
+    return copied
+
+
+def option(argument: str, words: str) -> click.Option:
+    """Return an option for an argument: one that is given, or one with values, as its help says."""
+    form, _, said = words.partition(" ")
+    if not form.isupper():
+        return click.Option([f"--{argument}"], is_flag=True, help=words)
+    return click.Option([f"--{argument}"], metavar=form, multiple=True, help=f"{form} {said}")
+
+
+def _confirm(url: URL, what: str) -> None:
+    """Have the name of the database typed."""
+    click.echo(what.format(url.render_as_string()))
+    name = _name(url)
+    if click.prompt("Type the name of the database", default="", show_default=False) != name:
+        raise GuardError(f"That is not its name, {name}. Nothing was changed.")
+
+
+def _name(url: URL) -> str:
+    database = url.database or ""
+    return Path(database).name if url.get_backend_name() == "sqlite" else database
+
+
+def _engine() -> Engine:
+    engine: Engine = current_app.extensions["migrate"].db.engine
+    return engine

@@ -1,0 +1,119 @@
+"""Which revisions are judged, and what is allowed in them."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from flask import current_app
+from sqlalchemy import Dialect
+
+from schema_guard.core.errors import GuardError, cause
+from schema_guard.lint.context import Finding, Scene, told
+from schema_guard.lint.recorder import perform
+from schema_guard.lint.rules import RULES, judge
+from schema_guard.lint.rules.downgrades import judge_downgrade
+from schema_guard.revisions.heads import shared
+from schema_guard.revisions.suppressions import allowances, beside
+
+NOT_READ = told("not-read", "It stopped here while it was read: what comes after is not judged.")
+NO_REASON = told("allow-without-reason", "Its form is `allow RULE -- reason`; it allows nothing.")
+UNUSED = told("unused-allow", "It allows nothing that is done here, and would hide it one day.")
+
+
+@dataclass
+class Judged:
+    """What was found.
+
+    Attributes:
+        revisions: that were judged.
+        findings: by the path of the revision's file.
+    """
+
+    revisions: list[str] = field(default_factory=list)
+    findings: list[tuple[Path, Finding]] = field(default_factory=list)
+
+
+def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judged:
+    """Judge revisions.
+
+    Args:
+        scripts: the revisions of the code.
+        dialect: of the DBMS that they are judged for.
+        asked: a revision, or a range as `flask db history -r` takes it; by default all that git's
+            main branch has not (without git, all).
+
+    Raises:
+        GuardError: there is no such revision.
+    """
+    chosen, together = _chosen(scripts, asked)
+    names = current_app.extensions["migrate"].db.metadata
+    judged = Judged()
+    scene = Scene(dialect)
+    for script in reversed(list(scripts.walk_revisions())):
+        up = perform(script, "upgrade", scripts, dialect, names)
+        added = scene.added if together else set()
+        scene = Scene(dialect, scene.shape, up.acts, script.revision, set(), added)
+        if script.revision not in chosen:
+            for act in up.acts:
+                scene.shape.apply(act, script.revision)
+            continue
+        before = scene.shape.names()
+        found = list(judge(scene))
+        if up.raised is not None:
+            why = f"{RULES[NOT_READ].danger} ({cause(up.raised)})"
+            recipe = "# read what follows yourself; here no query finds anything"
+            found.append(Finding(NOT_READ, why, script.revision, recipe, up.line))
+        down = perform(script, "downgrade", scripts, dialect, names)
+        found += judge_downgrade(script, up.acts, down, before, scene)
+        judged.revisions.append(script.revision)
+        path = Path(script.path)
+        judged.findings += [(path, each) for each in _not_allowed(path, found, scene)]
+    return judged
+
+
+def _chosen(scripts: ScriptDirectory, asked: str | None) -> tuple[set[str], bool]:
+    """Return revisions to be judged, and whether they reach production together."""
+    if asked is not None:
+        first, colon, last = asked.partition(":")
+        try:
+            if not colon:
+                return {script.revision for script in scripts.get_revisions(asked)}, True
+            walked = scripts.walk_revisions(first or "base", last or "heads")
+            return {script.revision for script in walked}, True
+        except CommandError as error:
+            raise GuardError(f"{error}. See `flask db history`.") from error
+    every = {script.revision: Path(script.path) for script in scripts.walk_revisions()}
+    there = {folder: shared(folder) for folder in {path.parent for path in every.values()}}
+    new = {
+        revision for revision, path in every.items() if path.name not in (there[path.parent] or ())
+    }
+    return new, None not in there.values()
+
+
+def _not_allowed(path: Path, found: list[Finding], scene: Scene) -> Iterator[Finding]:
+    """Return what nobody has allowed, and what was allowed in vain."""
+    source = path.read_text(encoding="utf-8")
+    used = set()
+    for finding in found:
+        allowed = [each for each in beside(source, finding.line) if each.rule == finding.rule]
+        used |= {each.line for each in allowed}
+        if not any(each.reason for each in allowed):
+            yield finding
+    branches = [
+        range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.If)
+    ]
+    for each in allowances(source):
+        rule = RULES.get(each.rule)
+        if not each.reason:
+            code = f"# schema_guard: allow {each.rule or 'RULE'} -- why nothing is lost or stopped"
+            yield Finding(NO_REASON, RULES[NO_REASON].danger, each.rule, code, each.line)
+        elif each.line in used or (rule and scene.backend not in rule.backends):
+            continue
+        elif not any(each.line in branch for branch in branches):  # which another DBMS may take
+            code = "# without this comment"
+            yield Finding(UNUSED, RULES[UNUSED].danger, each.rule, code, each.line)

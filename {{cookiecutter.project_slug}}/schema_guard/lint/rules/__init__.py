@@ -1,0 +1,14 @@
+"""All rules: importing the modules that hold them registers them."""
+
+from schema_guard.lint.context import RULES, judge
+from schema_guard.lint.rules import (  # noqa: F401
+    columns,
+    compatibility,
+    constraints,
+    data,
+    indexes,
+    mysql,
+    tables,
+)
+
+__all__ = ["RULES", "judge"]

@@ -1,0 +1,113 @@
+"""Rules about `downgrade()`."""
+
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from alembic.operations import ops
+from alembic.script import Script
+from sqlalchemy.exc import SQLAlchemyError
+
+from schema_guard.core.errors import cause
+from schema_guard.lint.context import RULES, Finding, Scene, told
+from schema_guard.lint.recorder import Act, Performance
+from schema_guard.sql.parser import Raw
+
+Names = set[tuple[str, str, str]]
+READS = re.compile(r"\s*(SELECT|SET|SHOW|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
+MISSING = told("missing-downgrade", "What the revision did cannot be undone when it has to be.")
+IRREVERSIBLE = told("irreversible-downgrade", "Undone, it leaves the database as it never was.")
+
+
+def judge_downgrade(
+    script: Script,
+    up: list[Act],
+    down: Performance,
+    before: Names,
+    scene: Scene,
+) -> Iterator[Finding]:
+    """Return what is wrong with the undoing of a revision.
+
+    Args:
+        script: the revision.
+        up: what it does.
+        down: what undoes it.
+        before: the tables and columns before it.
+        scene: of the upgrade, which was judged.
+    """
+    line = _line_of(script)
+    recipe = f"def downgrade() -> None:\n{_indented(_undoing(up, scene))}"
+    if down.raised is not None:
+        allow = "# schema_guard: allow irreversible-downgrade -- a backup is the way back"
+        code = f"{recipe}\n# or, where nothing brings back what it took:\n{allow}"
+        yield Finding(IRREVERSIBLE, cause(down.raised), script.revision, code, line)
+    elif up and not down.acts:
+        yield Finding(MISSING, RULES[MISSING].danger, script.revision, recipe, line)
+    elif not any(_is_unclear(act) for act in (*up, *down.acts)):
+        after = scene.shape.after(down.acts).names()
+        wrong = [
+            f"{what} {'is missing' if (of, kind, what) in before else 'stays'}"
+            for of, kind, what in sorted(before ^ after)
+        ]
+        if wrong:
+            danger = f"{RULES[IRREVERSIBLE].danger} ({'; '.join(wrong)})"
+            yield Finding(IRREVERSIBLE, danger, script.revision, recipe, line)
+
+
+def _is_unclear(act: Act) -> bool:
+    """Return whether it may change tables in a way that is not known."""
+    return isinstance(act.operation, Raw) and not READS.match(act.operation.sql)
+
+
+def _undoing(up: list[Act], scene: Scene) -> str:
+    """Return the code that undoes a revision, as far as it can be told."""
+    operations = [undone for act in reversed(up) if (undone := _undone(act.operation))]
+    return scene.code(*operations) if operations else "..."
+
+
+def _undone(operation: Any) -> Any:
+    """Return what undoes an operation; None if the operation does not tell."""
+    if isinstance(operation, ops.AlterColumnOp):
+        return _altered_back(operation)
+    known = getattr(operation, "_reverse", None) is not None
+    if isinstance(operation, ops.DropTableOp | ops.DropColumnOp | ops.DropIndexOp) and not known:
+        return None
+    if isinstance(operation, ops.AddConstraintOp) and operation.to_constraint().name is None:
+        return None
+    with suppress(AttributeError, NotImplementedError, ValueError, SQLAlchemyError):
+        return operation.reverse()
+    return None
+
+
+def _altered_back(operation: ops.AlterColumnOp) -> ops.AlterColumnOp | None:
+    """Return the same with what was there; Alembic keeps the new name, and needs the old type."""
+    retyped = operation.modify_type is not None
+    if retyped and operation.existing_type is None:
+        return None
+    required = operation.modify_nullable
+    return ops.AlterColumnOp(
+        operation.table_name,
+        operation.modify_name or operation.column_name,
+        schema=operation.schema,
+        existing_type=operation.modify_type if retyped else operation.existing_type,
+        modify_type=operation.existing_type if retyped else None,
+        modify_nullable=None if required is None else not required,
+        modify_name=operation.column_name if operation.modify_name else None,
+    )
+
+
+def _indented(code: str) -> str:
+    return "\n".join(f"    {line}" for line in code.splitlines())
+
+
+def _line_of(script: Script) -> int:
+    tree = ast.parse(Path(script.path).read_bytes())
+    lines = [
+        node.lineno
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == "downgrade"
+    ]
+    return lines[0] if lines else 1

@@ -1,0 +1,183 @@
+"""The schema as the revisions make it, as far as the rules ask for it; no database is looked at."""
+
+import re
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from alembic.operations import ops
+from sqlalchemy import CheckConstraint, Column
+
+from schema_guard.lint.recorder import Act
+from schema_guard.sql.parser import Raw
+
+PLAIN = re.compile(r'[`"\[\]()\s]')
+
+
+@dataclass
+class Place:
+    """A column: its type where that is known, and what it demands."""
+
+    type: Any = None
+    nullable: bool = True
+    default: bool = False
+
+
+@dataclass
+class Constraint:
+    """A constraint of a table.
+
+    Attributes:
+        condition: of a CHECK, without blanks, quotes and brackets.
+        valid: whether the rows that are there were looked at.
+        made: in which transaction of which revision.
+    """
+
+    kind: str
+    condition: str = ""
+    valid: bool = True
+    made: object = None
+
+
+@dataclass
+class TableShape:
+    """A table.
+
+    Attributes:
+        whole: whether it is known from its beginning.
+    """
+
+    whole: bool = True
+    columns: dict[str, Place] = field(default_factory=dict)
+    constraints: dict[str, Constraint] = field(default_factory=dict)
+    indexes: set[str] = field(default_factory=set)
+
+
+class Shape:
+    """Tables, by their names."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.tables: dict[str, TableShape] = {}
+
+    def of(self, table: str | None) -> TableShape:
+        """Return what is known of a table; empty if that is nothing."""
+        return self.tables.get(table or "", TableShape())
+
+    def after(self, acts: list[Act]) -> "Shape":
+        """Return what it would be after acts."""
+        changed = {act.table for act in acts}
+        shape = Shape()
+        shape.tables = {
+            name: deepcopy(table) if name in changed else table
+            for name, table in self.tables.items()
+        }
+        for act in acts:
+            if not isinstance(act.operation, ops.DropIndexOp):  # it would look at all of them
+                shape.apply(act, "")
+        return shape
+
+    def names(self) -> set[tuple[str, str, str]]:
+        """Return the tables and columns: table, kind, name."""
+        found = set()
+        for name, table in self.tables.items():
+            if table.whole:
+                found.add((name, "table", name))
+            found |= {(name, "column", each) for each in table.columns}
+        return found
+
+    def requires(self, table: str | None, column: str) -> bool:
+        """Return whether a CHECK that all rows passed lets no NULL into a column."""
+        checks = self.of(table).constraints.values()
+        wanted = f"{column}ISNOTNULL".upper()
+        return any(each.valid and each.condition.upper() == wanted for each in checks)
+
+    def apply(self, act: Act, revision: str) -> None:
+        """Change as an act does."""
+        operation, name = act.operation, act.table
+        if isinstance(operation, ops.CreateTableOp):
+            self.tables[name or ""] = _made(operation)
+            return
+        if isinstance(operation, Raw) and operation.kind == "create-table":
+            self.tables[name or ""] = TableShape()
+            return
+        if isinstance(operation, ops.DropTableOp):
+            self.tables.pop(name or "", None)
+            return
+        if isinstance(operation, ops.RenameTableOp):
+            schema = f"{operation.schema}." if operation.schema else ""
+            self.tables[schema + operation.new_table_name] = self.tables.pop(
+                name or "", TableShape(whole=False)
+            )
+            return
+        if isinstance(operation, ops.DropIndexOp):
+            for table in self.tables.values():
+                table.indexes.discard(str(operation.index_name))
+            return
+        if name is not None and not (isinstance(operation, Raw) and operation.kind != "validate"):
+            _change(self.tables.setdefault(name, TableShape(whole=False)), act, revision)
+
+
+def _made(operation: ops.CreateTableOp) -> TableShape:
+    table = TableShape()
+    made = getattr(operation, "made", None)
+    if made is None:
+        made = operation.to_table()
+    for column in made.columns:
+        table.columns[column.name] = _place(column)
+    for constraint in made.constraints:
+        if constraint.name:
+            table.constraints[str(constraint.name)] = Constraint(
+                type(constraint).__name__,
+                PLAIN.sub("", str(constraint.sqltext))
+                if isinstance(constraint, CheckConstraint)
+                else "",
+            )
+    table.indexes = {str(index.name) for index in made.indexes}
+    return table
+
+
+def _place(column: Column[Any]) -> Place:
+    default = column.server_default is not None or column.identity or column.computed
+    counted = column.autoincrement is True or column.info.get("counted") or column.primary_key
+    return Place(column.type, bool(column.nullable), bool(default or counted))
+
+
+def _change(table: TableShape, act: Act, revision: str) -> None:
+    operation: Any = act.operation
+    if isinstance(operation, ops.AddConstraintOp):
+        _constrain(table, act, revision)
+    elif isinstance(operation, ops.AddColumnOp):
+        table.columns[operation.column.name] = _place(operation.column)
+    elif isinstance(operation, ops.DropColumnOp):
+        table.columns.pop(operation.column_name, None)
+    elif isinstance(operation, ops.AlterColumnOp):
+        _alter(table, operation)
+    elif isinstance(operation, ops.CreateIndexOp):
+        table.indexes.add(str(operation.index_name))
+    elif isinstance(operation, ops.DropConstraintOp):
+        table.constraints.pop(str(operation.constraint_name), None)
+        table.indexes.discard(str(operation.constraint_name))  # MySQL's unique ones
+    elif isinstance(operation, Raw) and operation.facts.get("name") in table.constraints:
+        table.constraints[operation.facts["name"]].valid = True
+
+
+def _alter(table: TableShape, operation: ops.AlterColumnOp) -> None:
+    place = table.columns.pop(operation.column_name, Place(operation.existing_type))
+    if operation.modify_type is not None:
+        place.type = operation.modify_type
+    if operation.modify_nullable is not None:
+        place.nullable = operation.modify_nullable
+    if operation.modify_server_default is not False:
+        place.default = operation.modify_server_default is not None
+    table.columns[operation.modify_name or operation.column_name] = place
+
+
+def _constrain(table: TableShape, act: Act, revision: str) -> None:
+    operation: Any = act.operation
+    table.constraints[str(operation.constraint_name)] = Constraint(
+        operation.constraint_type,
+        PLAIN.sub("", str(getattr(operation, "condition", ""))),
+        valid=not operation.kw.get("postgresql_not_valid"),
+        made=(revision, act.transaction),
+    )

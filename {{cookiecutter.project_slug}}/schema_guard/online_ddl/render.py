@@ -1,0 +1,97 @@
+"""What `flask db migrate` writes into a revision."""
+
+from typing import Any, Literal
+
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _drop_column, _drop_table, _render_gen_name, _repr_type
+from alembic.operations import ops
+from flask import current_app
+from sqlalchemy import DefaultClause, Enum, FunctionElement, TypeDecorator, false, true
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import UserDefinedType
+
+from schema_guard.dialects.base import backend
+from schema_guard.operations.enums import render_enum
+
+
+def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
+    """Write what Alembic would write for the DBMS at hand, or for this application, only.
+
+    Its types have to be those of every DBMS, and it has to run unchanged in a year: it must not
+    import the application, whose types will have moved on.
+
+    Returns:
+        Python for the revision, or False for what Alembic renders well itself.
+    """
+    if kind == "type" and isinstance(item, TypeDecorator):
+        own = not type(item).__module__.startswith("sqlalchemy.")
+        return own and _repr_type(item.impl_instance, context)
+    if kind == "type" and type(item) is postgresql.JSONB:
+        # On another DBMS Alembic writes an argument that is not imported.
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
+    if kind == "type" and isinstance(item, UserDefinedType):
+        context.imports.add(f"import {type(item).__module__}")  # Alembic names it by its module
+    if kind == "type" and isinstance(item, Enum) and item.native_enum and item.name:
+        return context.dialect is not None and (
+            context.dialect.name == "postgresql" and render_enum(item, context)
+        )
+    if kind == "server_default" and isinstance(item, DefaultClause):
+        return _render_default(item)
+    return False
+
+
+def include_object(item: Any, _name: object, kind: str, *compared: object) -> bool:
+    """Hide the index that MySQL keeps for a foreign key, if the model has none; Alembic's own.
+
+    It can only go with the foreign key.
+    """
+    reflected, compare_to = compared
+    if kind != "index" or not reflected or compare_to is not None:
+        return True
+    db = current_app.extensions["migrate"].db
+    model = db.metadata.tables.get(item.table.name)
+    if model is None or backend(db.engine.dialect) != "mysql":
+        return True
+    columns = [column.name for column in item.columns]
+    keys = [list(key.column_keys) for key in model.foreign_key_constraints]
+    return not any(columns[: len(key)] == key for key in keys)
+
+
+def _render_default(default: DefaultClause) -> str | Literal[False]:
+    """Write defaults that have another SQL on every DBMS as what they are."""
+    for value in (true(), false()):
+        if default.arg is value:
+            return f"sa.{value}()"
+    if isinstance(default.arg, FunctionElement) and not list(default.arg.clauses):
+        return f"sa.func.{default.arg.name}()"
+    return False
+
+
+@renderers.dispatch_for(ops.DropColumnOp, replace=True)
+def _render_drop_column(context: AutogenContext, drop: ops.DropColumnOp) -> list[str]:
+    what = f"{drop.table_name}.{drop.column_name}"
+    return [f"# Loses data: the values of {what}.", _drop_column(context, drop)]
+
+
+@renderers.dispatch_for(ops.DropTableOp, replace=True)
+def _render_drop_table(context: AutogenContext, drop: ops.DropTableOp) -> list[str]:
+    return [f"# Loses data: the rows of {drop.table_name}.", _drop_table(context, drop)]
+
+
+@renderers.dispatch_for(ops.RenameTableOp)
+def _rename_table(context: AutogenContext, rename: ops.RenameTableOp) -> str:
+    schema = f", schema={rename.schema!r}" if rename.schema else ""
+    names = f"{rename.table_name!r}, {rename.new_table_name!r}"
+    return f"{context.opts['alembic_module_prefix']}rename_table({names}{schema})"
+
+
+@renderers.dispatch_for(ops.CreatePrimaryKeyOp, replace=True)
+def _create_primary_key(context: AutogenContext, key: ops.CreatePrimaryKeyOp) -> str:
+    batch = bool(context._has_batch)  # noqa: SLF001 - as Alembic's own renderers
+    prefix = "batch_op." if batch else context.opts["alembic_module_prefix"]
+    name = _render_gen_name(context, key.constraint_name)
+    table = "" if batch else f"{key.table_name!r}, "
+    schema = f", schema={key.schema!r}" if key.schema and not batch else ""
+    return f"{prefix}create_primary_key({name!r}, {table}{list(key.columns)!r}{schema})"

@@ -1,0 +1,88 @@
+"""Backfills: what rows that are there get in a column that is to be required.
+
+Promise: a table of many rows is not locked from the first row to the last, and a backfill that was
+stopped goes on where it stopped.
+"""
+
+from typing import Any
+
+from alembic import op
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import MigrateOperation
+from sqlalchemy import (
+    ClauseElement,
+    Connection,
+    MetaData,
+    Table,
+    column,
+    literal,
+    select,
+    table,
+    update,
+)
+
+from schema_guard.runner.journal import REPEATABLE
+
+BATCH = 10_000
+
+
+def backfill(of: str, name: str, value: object, *, schema: str | None = None) -> None:
+    """Give the rows of a table a value in a column in which they have none; for revisions.
+
+    On a server a table of more than `BATCH` rows is gone through by its primary key, and each
+    batch is committed: what the revision did before is then committed too, and is not run again
+    if the revision is stopped.
+
+    Args:
+        of: the table's name.
+        name: the column's.
+        value: a value, or an expression of SQL.
+        schema: the table's.
+    """
+    context = op.get_context()
+    bind = op.get_bind()
+    if not isinstance(bind, Connection):  # `--sql`, or lint
+        kind = None if isinstance(value, ClauseElement) else literal(value).type
+        plain = table(of, column(name, kind), schema=schema)
+        fill = update(plain).where(plain.c[name].is_(None)).values({name: value})
+        op.execute(fill.execution_options(**{REPEATABLE: True}))  # lint knows it by that
+        return
+    there = Table(of, MetaData(), schema=schema, autoload_with=bind, resolve_fks=False)
+    fill = update(there).where(there.c[name].is_(None)).values({name: value})
+    fill = fill.execution_options(**{REPEATABLE: True})
+    keys = list(there.primary_key.columns)
+    if len(keys) != 1 or bind.dialect.name == "sqlite":  # where one process writes at a time
+        bind.execute(fill)
+        return
+    (key,) = keys
+    ends = select(key).order_by(key).offset(BATCH - 1).limit(1)
+    last = bind.scalar(ends)
+    if last is None:
+        bind.execute(fill)
+        return
+    bind.execute(fill.where(key <= last))
+    with context.autocommit_block():
+        while last is not None:
+            after, last = last, op.get_bind().scalar(ends.where(key > last))
+            part = fill.where(key > after)
+            op.get_bind().execute(part if last is None else part.where(key <= last))
+
+
+class Fill(MigrateOperation):
+    """A backfill in a revision that is being written."""
+
+    def __init__(self, of: str, name: str, value: str, schema: str | None) -> None:
+        """Take a value as it is to be written."""
+        self.of, self.name, self.value, self.schema = of, name, value, schema
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `flask db check` tells it."""
+        return ("fill", self.schema, self.of, self.name)
+
+
+@renderers.dispatch_for(Fill)
+def _render(context: AutogenContext, fill: Fill) -> str:
+    context.imports.add("from schema_guard.operations.backfilling import backfill")
+    schema = f", schema={fill.schema!r}" if fill.schema else ""
+    return f"backfill({fill.of!r}, {fill.name!r}, {fill.value}{schema})"

@@ -1,0 +1,252 @@
+"""The record: which revision was run when, how long, by whom; and whether its file has changed.
+
+Promise: `schema_history` tells what happened to the database, failures too. A revision that was
+edited or deleted after it was run here is not passed over in silence: what other databases get is
+not what this one has. Its file as it was run can be had back.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, insert, inspect, select
+
+from schema_guard.core.errors import GuardError
+from schema_guard.core.store import history
+from schema_guard.revisions.checksum import digest, means_the_same
+from schema_guard.revisions.script_directory import current_heads
+from schema_guard.runner.journal_entry import Step
+from schema_guard.runner.lock import whoami
+
+GATHERED = 0.1
+ALLOW_EDITED = "allow-edited"
+
+
+@dataclass
+class Run:
+    """A revision that is being run."""
+
+    step: Step
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
+    started: float = field(default_factory=time.monotonic)
+
+    def end(self, outcome: str, note: str | None = None) -> dict[str, Any]:
+        """Return the row that records it."""
+        source = self.step.source
+        return {
+            "revision": self.step.revision,
+            "direction": self.step.direction,
+            "started_at": self.started_at,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "by_whom": whoami()[:255],
+            "outcome": outcome,
+            "checksum": digest(source) if source else None,
+            "source": source or None,
+            "note": note,
+        }
+
+
+class Record:
+    """The rows of `schema_history` that a command writes.
+
+    A revision is recorded in its own transaction. Only while many that are quick run one after
+    the other their rows are gathered: then a process that is killed may leave those of its last
+    `GATHERED` seconds unwritten.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Record on a connection."""
+        self.connection = connection
+        self.rows: list[dict[str, Any]] = []
+        self.unsure: list[dict[str, Any]] = []  # written, and not committed yet
+        self.written = -math.inf
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Record a row, within the transaction at hand, or soon."""
+        self.rows.append(row)
+        if time.monotonic() - self.written > GATHERED:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is gathered, within the transaction at hand."""
+        if self.rows:
+            self.connection.execute(insert(history), self.rows)
+        self.rows, self.unsure, self.written = [], self.rows, time.monotonic()
+
+    def committed(self) -> None:
+        """Note that the transaction at hand was committed."""
+        self.unsure = []
+
+    def rolled_back(self, *, completed: bool) -> None:
+        """Keep what the transaction at hand was to record, but for a revision that it completed."""
+        self.rows = [*self.unsure, *self.rows]
+        self.unsure = []
+        if completed:
+            self.rows.pop()
+
+
+def begin(step: Any) -> Run:
+    """Return the record of one of Alembic's steps, which begins."""
+    script: Script | None = getattr(step, "revision", None)
+    if script is None:
+        return Run(Step(", ".join(step.to_) or "base", "stamp"))
+    direction = "upgrade" if step.is_upgrade else "downgrade"
+    with open(script.path, "rb") as file:  # noqa: PTH123 - making a Path takes longer
+        return Run(Step(script.revision, direction, file.read()))
+
+
+def report_changes(
+    connection: Connection, scripts: ScriptDirectory, *, allowed: bool | None
+) -> None:
+    """Say which revisions were edited or deleted after they were run on this database.
+
+    Args:
+        connection: to the database.
+        scripts: the revisions of the code.
+        allowed: None to warn; False to refuse; True to take what there is now for what was run.
+
+    Raises:
+        GuardError: there are such revisions, and they were not allowed.
+    """
+    found = changes(connection, scripts)
+    connection.rollback()
+    for change in found:
+        if allowed is None:
+            click.echo(f"Warning: {change}.", err=True)
+        elif allowed:
+            click.echo(f"Allowed: {change}.", err=True)
+            record = Record(connection)
+            record.add(Run(change.step).end("done"))
+    if found and allowed is False:
+        lines = "".join(f"\n  {change}" for change in found)
+        raise GuardError(
+            "What this database was made with is not what the code has now, so another database"
+            f" would become a different one:{lines}\n"
+            "Nothing was changed. Put the files back as they were, and make what they should do a"
+            " new revision; or, if the schema is the same, `flask db upgrade --allow-edited`, which"
+            " records them as they are now."
+        )
+    connection.commit()
+
+
+def rows(connection: Connection) -> list[Any]:
+    """Return the record, the newest first; nothing where no migration has run."""
+    if not inspect(connection).has_table(history.name):
+        return []
+    told = [column for column in history.c if column is not history.c.source]
+    return list(connection.execute(select(*told).order_by(history.c.id.desc())))
+
+
+def source_of(connection: Connection, revision: str) -> bytes:
+    """Return the file of a revision as it was last run on this database.
+
+    Raises:
+        GuardError: it was not, as far as is known.
+    """
+    columns = history.c
+    kept = select(columns.source).where(
+        columns.revision == revision, columns.outcome == "done", columns.source.is_not(None)
+    )
+    source: bytes | None = None
+    if inspect(connection).has_table(history.name):
+        source = connection.scalar(kept.order_by(columns.id.desc()).limit(1))
+    if source is None:
+        raise GuardError(f"Nothing is recorded here of a revision {revision}: see `flask db log`.")
+    return source
+
+
+@dataclass(frozen=True)
+class Change:
+    """A revision that is not what was run."""
+
+    step: Step
+    when: datetime
+
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        what = f"revision {self.step.revision} was {self.step.direction} after it was run here"
+        return f"{what}, {self.when:%Y-%m-%d %H:%M} UTC"
+
+
+def changes(connection: Connection, scripts: ScriptDirectory) -> list[Change]:
+    """Return the revisions that were edited or deleted after they were run on this database."""
+    found, current = [], current_heads(connection)
+    for revision, row in applied(connection).items():
+        path = _path(scripts, revision)
+        if path is None and revision in current:  # Alembic cannot go on, and says so
+            continue
+        if path is None:
+            found.append(Change(Step(revision, "deleted"), row.started_at))
+            continue
+        source = path.read_bytes()
+        if digest(source) == row.checksum:
+            continue
+        run = connection.scalars(select(history.c.source).where(history.c.id == row.id)).one()
+        if run is None or not means_the_same(run, source):
+            found.append(Change(Step(revision, "edited", source), row.started_at))
+    return found
+
+
+def applied(connection: Connection) -> dict[str, Any]:
+    """Return when which revision was run that has not been undone, and its file's checksum."""
+    if not inspect(connection).has_table(history.name):
+        return {}
+    columns = history.c
+    query = (
+        select(
+            columns.id, columns.revision, columns.direction, columns.checksum, columns.started_at
+        )
+        .where(columns.outcome == "done")
+        .order_by(columns.id)
+    )
+    found: dict[str, Any] = {}
+    for row in connection.execute(query):
+        if row.direction == "stamp":  # a person has said what there is
+            found.clear()
+        elif row.direction in {"downgrade", "deleted"}:
+            found.pop(row.revision, None)
+        elif row.direction in {"upgrade", "edited"}:
+            found[row.revision] = row
+    return found
+
+
+def is_newer(connection: Connection, scripts: ScriptDirectory) -> bool:
+    """Return whether a database has moved on from where this code wants it.
+
+    So it is between a release's migration and the end of the last old process: the record says that
+    it was where the code wants it, and then came to a revision that the code does not know.
+    """
+    unknown = {name for name in current_heads(connection) if _path(scripts, name) is None}
+    if not unknown:
+        return False
+    order: dict[str, int] = {}
+    for row in reversed(rows(connection)):
+        names = row.revision.split(", ")  # a stamp may be of several
+        if row.outcome == "done" and row.direction == "downgrade":
+            order.pop(names[0], None)
+        elif row.outcome == "done" and row.direction in {"upgrade", "stamp", "restore"}:
+            order |= dict.fromkeys(names, row.id)
+    heads = set(scripts.get_heads())
+    if not heads | unknown <= order.keys():
+        return False
+    return max(order[name] for name in heads) < min(order[name] for name in unknown)
+
+
+def lost(connection: Connection, scripts: ScriptDirectory) -> list[str]:
+    """Return the revisions that were run on this database and have no file, in that order."""
+    return [revision for revision in applied(connection) if _path(scripts, revision) is None]
+
+
+def _path(scripts: ScriptDirectory, revision: str) -> Path | None:
+    try:
+        script = scripts.get_revision(revision)
+    except CommandError:
+        return None
+    path = Path(script.path)
+    return path if script.revision == revision and path.is_file() else None  # not one like it

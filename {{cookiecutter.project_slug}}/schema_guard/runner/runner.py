@@ -1,0 +1,311 @@
+"""Running revisions, each all or nothing, and saying what there is if one fails.
+
+Promise: a revision that fails leaves nothing behind where the DBMS can undo it (SQLite,
+PostgreSQL). What it could not undo is named, and not run again: what MySQL and MariaDB commit with
+every statement that changes the schema, and PostgreSQL within `autocommit_block()`. On SQLite no
+revision is kept that orphans a child row.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import Connection, event, inspect
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from schema_guard.admin.backup import BACKUP, backup_first
+from schema_guard.core.errors import GuardError, cause, shorten
+from schema_guard.core.store import make_tables
+from schema_guard.runner import history
+from schema_guard.runner.connection import changes_schema
+from schema_guard.runner.data_loss import ALLOW_LOSS, LossError, Losses
+from schema_guard.runner.error_hints import explain, remedy
+from schema_guard.runner.journal import Journal
+from schema_guard.runner.journal_entry import tell
+from schema_guard.runner.lock_timeout import may_be_tried_again, pause
+from schema_guard.runner.resume import read
+from schema_guard.runner.schema_snapshot import half_made, invalid_indexes
+
+READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
+
+
+def run_migrations(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
+    """Run what Alembic was called for.
+
+    Args:
+        context: `alembic.context`, as env.py has it.
+        connection: from `migration_connection`.
+        settings: for `context.configure`.
+
+    Raises:
+        GuardError: a revision failed; what is kept of it is said.
+    """
+    try:
+        if changes_schema(context):
+            _run_guarded(context, connection, settings)
+        else:
+            context.configure(connection=connection, **settings)
+            plan = context.get_context().opts["fn"]
+            if getattr(plan, "__name__", "") == "retrieve_migrations":
+                history.report_changes(connection, context.script, allowed=None)
+            with context.begin_transaction():
+                context.run_migrations()
+    except CommandError as error:
+        raise explain(error, connection, context.script) from error
+
+
+def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
+    losses = Losses(connection)
+    run = GuardedRun(connection, Journal(connection), history.Record(connection), losses)
+    with ExitStack() as stack:
+        stack.enter_context(run.journal.watch())
+        stack.enter_context(losses.watch())
+        if connection.dialect.name == "sqlite":
+            refuse_leftovers(connection)
+            run.foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
+        for attempt in itertools.count(1):
+            connection.rollback()  # or Alembic would take the transaction for somebody else's
+            context.configure(connection=connection, **settings)
+            run.follow(context)
+            try:
+                with _immediately(connection), context.begin_transaction():
+                    context.run_migrations()
+                    connection.commit()  # a revision that commits has left Alembic's transaction
+            except (CommandError, GuardError) as error:
+                if isinstance(error, LossError):
+                    run.undo()  # no transaction waits for a person
+                    if losses.ask(error):
+                        continue
+                run.record_failure(str(error))
+                raise
+            except Exception as error:
+                if not may_be_tried_again(error, attempt):
+                    raise run.failure(error) from error
+                run.undo()
+                pause(connection, str(getattr(error, "statement", "")), attempt)
+            else:
+                run.finish()
+                return
+
+
+@dataclass
+class GuardedRun:
+    """The revisions of one command: their journal and their record."""
+
+    connection: Connection
+    journal: Journal
+    record: history.Record
+    losses: Losses
+    foreign_keys: "ForeignKeys | None" = None
+    current: history.Run | None = None
+    completed: bool = False  # but not committed yet
+    prepared: bool = False
+    back_up: bool = False
+
+    def follow(self, context: Any) -> None:
+        """Have each of Alembic's steps told to `begin` before it is run."""
+        migration_context = context.get_context()
+        plan = migration_context._migrations_fn  # noqa: SLF001 - there is no event
+        arguments = context.get_x_argument()
+        self.back_up = BACKUP in arguments
+        self.losses.allowed |= given(arguments, ALLOW_LOSS)
+        allowed = history.ALLOW_EDITED in arguments
+        name = getattr(plan, "__name__", "")  # as Alembic calls what its commands do
+        if name in {"upgrade", "downgrade"}:
+            refuses = name == "upgrade" or allowed
+            history.report_changes(
+                self.connection, context.script, allowed=allowed if refuses else None
+            )
+
+        def steps(heads: Any, of: MigrationContext) -> Iterator[Any]:
+            for number, step in enumerate(plan(heads, of)):
+                self.begin(step, first=number == 0)
+                step.migration_fn = self.recorded(step.migration_fn)
+                yield step
+
+        migration_context._migrations_fn = steps  # noqa: SLF001
+
+    def begin(self, step: Any, *, first: bool) -> None:
+        """Begin with one of Alembic's steps."""
+        self.record.committed()
+        self.current, self.completed = history.begin(step), False
+        stamps = self.current.step.direction == "stamp"
+        self.losses.active = self.current.step.direction == "upgrade"
+        if not self.prepared:  # once, however often it is tried
+            self.connection.commit()  # Alembic has made its table
+            path = None if stamps else backup_first(self.connection, asked=self.back_up)
+            if path:
+                click.echo(f"Backup: {path}", err=True)
+            make_tables(self.connection)
+            self.prepared = True
+        if not stamps:
+            self.journal.begin(self.current.step, first=first)
+
+    def recorded(self, migrate: Callable[..., None]) -> Callable[..., None]:
+        """Return a step's function that records the step in its transaction."""
+
+        @wraps(migrate)  # Alembic logs its name
+        def run(**arguments: Any) -> None:
+            with self.journal.note():
+                migrate(**arguments)
+            self.complete()
+
+        return run
+
+    def complete(self) -> None:
+        """Record the present step."""
+        if self.current is None:
+            return
+        if self.foreign_keys:
+            self.foreign_keys.check(self.current.step.revision)
+        if self.current.step.direction == "stamp":
+            self.journal.forget()
+        else:
+            self.journal.complete()
+        self.completed = True
+        self.record.add(self.current.end("done", self.losses.take()))
+
+    def finish(self) -> None:
+        """Write what is left to record, and commit."""
+        self.record.write()
+        self.connection.commit()
+
+    def undo(self) -> None:
+        """Forget what the transaction at hand did."""
+        self.journal.stop()
+        self.connection.rollback()
+        self.record.rolled_back(completed=self.completed)
+        self.completed = False
+
+    def record_failure(self, cause: str) -> None:
+        """Record that it failed, if the database takes it."""
+        if self.current is not None:
+            with suppress(SQLAlchemyError):
+                self.undo()
+                self.record.rows.append(self.current.end("failed", cause))
+                self.finish()
+
+    def failure(self, error: Exception) -> GuardError:
+        """Return the error for a revision that failed: which, where, why, what there is now."""
+        running = f"Revision {self.current.step.revision}" if self.current else "The migration"
+        lines = [f"{place(error) or running} failed: {cause(error)}."]
+        if isinstance(error, DBAPIError) and error.statement:
+            lines.append(f"Statement:  {shorten(error.statement)}")
+        self.record_failure("\n".join(lines))
+        try:
+            self.connection.rollback()
+            context = MigrationContext.configure(self.connection)
+            at = ", ".join(context.get_current_heads()) or "base"
+            step = self.current.step if self.prepared and self.current else None
+            kept = read(self.connection, step)[0] if step else []
+            leftovers = invalid_indexes(self.connection)
+            own = half_made(self.connection, str(getattr(error, "statement", "")))
+            self.connection.rollback()
+        except SQLAlchemyError:
+            lines.append(
+                "The connection is lost. When the database answers again, `flask db current` tells"
+                " where it is."
+            )
+            return GuardError("\n".join(lines))
+        except GuardError as unsure:
+            return GuardError("\n".join([*lines, unsure.message]))
+        lines.append(f"The database is at {at}. {tell(kept)}")
+        for name in leftovers:
+            todo = "the next run drops it" if name == own else "drop it"
+            lines.append(f"            The index {name} is invalid: {todo}.")
+        what = remedy(error, self.connection.engine.url.username)
+        goes_on = ": it goes on after what was kept" if kept else ""
+        lines.append(f"{what}, then run the command again{goes_on}.")
+        return GuardError("\n".join(lines))
+
+
+def given(arguments: list[str], name: str) -> set[str]:
+    """Return the values of `-x` arguments of a name."""
+    pairs = (argument.partition("=") for argument in arguments)
+    return {value for key, _, value in pairs if key == name}
+
+
+@contextmanager
+def _immediately(connection: Connection) -> Iterator[None]:
+    """Have SQLite's transactions wait for other writers when they begin; see app/engine.py."""
+    connection.execution_options(begin_immediate=True)
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execution_options(begin_immediate=False)
+
+
+def refuse_leftovers(connection: Connection) -> None:
+    """Refuse a SQLite database in which another tool died while it rebuilt a table."""
+    names = inspect(connection).get_table_names()
+    connection.rollback()
+    for name in names:
+        original = name.removeprefix("_alembic_tmp_")
+        if original != name:
+            raise GuardError(
+                f"The database {connection.engine.url.render_as_string()} holds {name}, which a"
+                f" migration that died has left. Nothing was changed. If {original} holds all its"
+                f" rows, `DROP TABLE {name}`; else rename it to {original}."
+            )
+
+
+@dataclass
+class ForeignKeys:
+    """SQLite's foreign keys, which are off while tables are rebuilt."""
+
+    connection: Connection
+    before: Counter[tuple[str, str]] | None = None
+
+    @contextmanager
+    def watch(self) -> Iterator["ForeignKeys"]:
+        """Look at what there is before the first statement that changes something."""
+
+        def look(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+            if self.before is None and not READING.match(statement):
+                self.before = self.violations()
+
+        event.listen(self.connection, "before_cursor_execute", look)
+        try:
+            yield self
+        finally:
+            event.remove(self.connection, "before_cursor_execute", look)
+
+    def violations(self) -> Counter[tuple[str, str]]:
+        """Return how many rows of which table have no parent in which other one."""
+        cursor = self.connection.connection.cursor()
+        rows = cursor.execute("PRAGMA foreign_key_check").fetchall()
+        cursor.close()
+        return Counter((child, parent) for child, _, parent, _ in rows)
+
+    def check(self, revision: str) -> None:
+        """Refuse a revision that orphaned rows; what was so before is not its fault."""
+        if self.before is None:  # nothing has changed anything
+            return
+        for (child, parent), rows in (self.violations() - self.before).items():
+            raise GuardError(
+                f"Revision {revision} would leave {rows} rows of {child} without their"
+                f" row in {parent}. Nothing of it was kept. Have it change those rows too."
+            )
+
+
+def place(error: BaseException) -> str:
+    """Return the revision that raised an error, with its file and line; empty if none did."""
+    found = ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        names = traceback.tb_frame.f_globals
+        if "revision" in names and "down_revision" in names:
+            path = Path(traceback.tb_frame.f_code.co_filename)
+            found = f"Revision {names['revision']} ({path.name}, line {traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return found
