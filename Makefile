@@ -18,6 +18,7 @@ lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	PYTHONPATH='{{cookiecutter.project_slug}}' $(VENV)/bin/lint-imports --no-logo
 
 lock: $(VENV)/dev ## refresh every requirements*.txt
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/lock.py

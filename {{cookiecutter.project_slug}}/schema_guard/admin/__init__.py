@@ -1,1 +1,1 @@
-"""admin."""
+"""The database as a whole: create, drop, back up, restore."""

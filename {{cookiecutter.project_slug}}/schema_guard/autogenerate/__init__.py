@@ -1,1 +1,1 @@
-"""autogenerate."""
+"""`flask db migrate`: what changed, what it means, and what is written."""

@@ -19,6 +19,7 @@ from schema_guard.autogenerate.check_constraints import (
     with_bound_checks,
     with_checks,
 )
+from schema_guard.autogenerate.enum_types import with_types
 from schema_guard.autogenerate.fill_values import fill_value, model_default
 from schema_guard.autogenerate.op_order import needed, ordered
 from schema_guard.autogenerate.questioner import NOTHING, Questions
@@ -26,7 +27,6 @@ from schema_guard.autogenerate.renames import Renames
 from schema_guard.autogenerate.similarity import best_columns, best_tables
 from schema_guard.core.errors import GuardError
 from schema_guard.operations.backfilling import Fill
-from schema_guard.operations.enums import with_types
 from schema_guard.revisions.heads import refuse_two
 
 logger = logging.getLogger("alembic")

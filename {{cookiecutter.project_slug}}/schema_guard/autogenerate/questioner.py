@@ -4,12 +4,12 @@ Promise: nothing is guessed. Without a terminal every question that no flag answ
 with its flags, and nothing is written.
 """
 
-import sys
 from dataclasses import dataclass, field
 
 import click
 
 from schema_guard.core.errors import GuardError
+from schema_guard.core.terminal import is_interactive
 
 # The flags, each for `KEY:VALUE` or for `KEY` alone, and what is said of them.
 FLAGS = {
@@ -80,7 +80,7 @@ class Questions:
             return None
         place = what.rpartition(".")[0]
         shown = {name: f"{place}.{name}" if column else name for name in candidates}
-        if not somebody_is_there():
+        if not is_interactive():
             lines = [f"{what} is gone from the models:"]
             lines += [f"  --{rename} {what}:{name}" for name in candidates]
             self.open.append("\n".join([*lines, f"  --{drop} {what}"]))
@@ -102,7 +102,7 @@ class Questions:
         value = self.flag("fill", what)
         if value is not None:
             return value
-        if somebody_is_there():
+        if is_interactive():
             asked = click.prompt(f"{why}. What do rows that are there get in {what}?", default)
             return str(asked)
         self.open.append(f"{why}:\n  --fill {what}:{default or 'VALUE'}")
@@ -123,11 +123,6 @@ class Questions:
             raise GuardError(
                 f"--{flag} {key}: the models and the database call for none. {NOTHING}"
             )
-
-
-def somebody_is_there() -> bool:
-    """Return whether a person sees what is asked, and can answer."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def choose(what: str, candidates: dict[str, str]) -> str | None:

@@ -1,1 +1,1 @@
-"""dialects."""
+"""What differs between servers: products, versions, and why one cannot be used."""

@@ -1,1 +1,1 @@
-"""online_ddl."""
+"""Forms of DDL that block neither reads nor writes, and how operations are rendered."""

@@ -12,7 +12,6 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import UserDefinedType
 
 from schema_guard.dialects.base import backend
-from schema_guard.operations.enums import render_enum
 
 
 def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
@@ -40,6 +39,14 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
     if kind == "server_default" and isinstance(item, DefaultClause):
         return _render_default(item)
     return False
+
+
+def render_enum(kind: Enum, context: AutogenContext) -> str:
+    """Return a type whose values PostgreSQL keeps; `create_enum` makes it there."""
+    context.imports.add("from sqlalchemy.dialects import postgresql")
+    words = ", ".join([*map(repr, kind.enums), f"name={kind.name!r}"])
+    ours = f"postgresql.ENUM({words}, create_type=False)"
+    return f'sa.Enum({words}).with_variant({ours}, "postgresql")'
 
 
 def include_object(item: Any, _name: object, kind: str, *compared: object) -> bool:

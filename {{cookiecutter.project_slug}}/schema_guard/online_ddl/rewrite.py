@@ -60,7 +60,7 @@ class Comment(MigrateOperation):
 @renderers.dispatch_for(Block)
 def _render_block(context: AutogenContext, block: Block) -> list[str]:
     if isinstance(block, Online):
-        context.imports.add("from schema_guard.operations.in_place import online")
+        context.imports.add("from schema_guard.operations import online")
     # An empty line is where Alembic's printer goes back by one.
     lines: list[str] = []
     is_open = False

@@ -83,6 +83,6 @@ class Fill(MigrateOperation):
 
 @renderers.dispatch_for(Fill)
 def _render(context: AutogenContext, fill: Fill) -> str:
-    context.imports.add("from schema_guard.operations.backfilling import backfill")
+    context.imports.add("from schema_guard.operations import backfill")
     schema = f", schema={fill.schema!r}" if fill.schema else ""
     return f"backfill({fill.of!r}, {fill.name!r}, {fill.value}{schema})"

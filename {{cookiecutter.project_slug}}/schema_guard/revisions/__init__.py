@@ -1,1 +1,1 @@
-"""revisions."""
+"""The files of revisions: reading them, comparing them, heads, suppressions."""

@@ -1,1 +1,1 @@
-"""runner."""
+"""Running revisions: one at a time, bounded waits, all or nothing or resumable, recorded."""

@@ -16,8 +16,8 @@ import click
 from alembic.operations import Operations, ops, toimpl
 from sqlalchemy import Connection, column, event, func, inspect, select, table
 
-from schema_guard.autogenerate.questioner import somebody_is_there
 from schema_guard.core.errors import GuardError
+from schema_guard.core.terminal import is_interactive
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import allowance
 
@@ -107,7 +107,7 @@ class Losses:
 
     def ask(self, loss: LossError) -> bool:
         """Ask whether something may go; return it, and remember if so."""
-        if not somebody_is_there():
+        if not is_interactive():
             return False
         if click.confirm(f"This upgrade drops {loss.what}, and {loss.count} with it. Go on?"):
             self.allowed.add(loss.what)

@@ -1,1 +1,1 @@
-"""sql."""
+"""SQL text taken apart, and read as operations."""
