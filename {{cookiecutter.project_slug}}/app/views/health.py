@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import db
 from schema_guard.core.errors import cause
+from schema_guard.dialects.connection_errors import not_ready
 from schema_guard.revisions.script_directory import schema_state, script_directory
 from schema_guard.runner.history import changes, is_newer
 
@@ -32,7 +33,7 @@ def readiness() -> tuple[dict[str, Any], int]:
             warnings = [str(change) for change in changes(connection, scripts)]
     except SQLAlchemyError as error:
         current_app.logger.error("not ready: %s", cause(error))  # noqa: TRY400 - once a second
-        return {"status": "unavailable", "reason": "the database does not answer"}, 503
+        return {"status": "unavailable", "reason": not_ready(error)}, 503
     if not state.at_head and not newer:
         return {"status": "unavailable", "reason": state.describe()}, 503
     answer = {"status": "ready", "revision": state.describe()}

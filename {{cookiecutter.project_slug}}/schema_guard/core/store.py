@@ -1,6 +1,17 @@
 """What schema_guard keeps in the database: a record of what was run, and the journal of a run.
 
 Neither belongs to a model, so autogenerate must not see them: it would drop them.
+
+Promise: a project takes a newer schema_guard without a migration of its own. Tables that an earlier
+one made are upgraded in place by the next command that writes to them, under the migration lock;
+a command that only reads takes them as they are, older or newer, and changes nothing.
+
+What is missing follows from the definitions here, compared with the columns that exist: it is right
+after a process was killed between two ALTERs too, which MySQL and MariaDB commit one by one, and
+for a backup that brings an older form back. So a change of these tables is additive: a new table,
+or a new column, which is nullable. What columns cannot say is that newer code has written here,
+whose rows mean more than this code knows. Each row says so itself, by the version that wrote it:
+there is nothing to keep in step with the rows, and a backup takes it along.
 """
 
 from typing import Any
@@ -11,6 +22,7 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Float,
+    FromClause,
     Integer,
     LargeBinary,
     MetaData,
@@ -20,9 +32,19 @@ from sqlalchemy import (
     func,
     inspect,
     literal,
+    null,
     select,
     table,
+    text,
+    type_coerce,
 )
+from sqlalchemy.schema import CreateColumn
+
+from schema_guard.core.errors import GuardError
+
+# Of these tables; one more with every change of a table, or of what its rows mean.
+# 1 had no file in the record, and no version; 2 had no version.
+VERSION = 3
 
 _metadata = MetaData()
 # The bytes of a file. MySQL and MariaDB choose a type by the length.
@@ -41,6 +63,7 @@ history = Table(
     Column("checksum", String(64)),  # of the revision's file; null if there is none
     Column("source", SOURCE),
     Column("note", Text),
+    Column("version", Integer, default=VERSION),  # that wrote the row; null for 1 and 2
     mysql_engine="InnoDB",  # in others there are no transactions
 )
 
@@ -56,23 +79,82 @@ journal = Table(
     Column("before", Text),  # how the schema looked; null where it is known that it has run
     Column("affected", Integer, nullable=False),
     Column("last_id", BigInteger),
+    Column("version", Integer, default=VERSION),  # that wrote the row; null for 1 and 2
     mysql_engine="InnoDB",  # in others there are no transactions
 )
 
 OWN_TABLES = frozenset(_metadata.tables)
 
 
+# Where an earlier version kept what is in a column now.
+FORMER = {"checksum": "file_digest"}
+
+
 def make_tables(connection: Connection) -> None:
-    """Make the tables that are missing, and commit."""
-    for own in missing(connection):
-        own.create(connection)
+    """Make what is missing, tables and columns, and commit; under the migration lock.
+
+    Raises:
+        GuardError: a newer version has written here.
+    """
+    inspector = inspect(connection)
+    existing = {
+        own.name: _columns(connection, own)
+        for own in _metadata.sorted_tables
+        if inspector.has_table(own.name)
+    }
+    for own in _metadata.sorted_tables:
+        if "version" in existing.get(own.name, ()):
+            _refuse_newer(connection, own)
+    for own in _metadata.sorted_tables:
+        if own.name not in existing:
+            own.create(connection)
+            continue
+        for column in own.c:
+            if column.name not in existing[own.name]:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {own.name} ADD COLUMN {definition}")
     connection.commit()
 
 
-def missing(connection: Connection) -> list[Table]:
-    """Return the tables that are not there yet."""
-    inspector = inspect(connection)
-    return [own for own in (history, journal) if not inspector.has_table(own.name)]
+def stored(connection: Connection, own: Table) -> FromClause | None:
+    """Return a table to read from, whichever version made it; None where there is none.
+
+    Args:
+        connection: to the database.
+        own: `history` or `journal`.
+
+    Returns:
+        The columns of `own`; null where the column does not exist yet.
+    """
+    if not inspect(connection).has_table(own.name):
+        return None
+    names = _columns(connection, own)
+    return select(*(_stored(column, names) for column in own.c)).subquery(own.name)
+
+
+def _stored(column: Column[Any], names: set[str]) -> Any:
+    """Return a column, or what stands for it in a table that has these columns."""
+    former = FORMER.get(column.name)
+    if former in names:
+        earlier = Column(former, column.type)
+        return func.coalesce(earlier, column).label(column.name)
+    if column.name in names or not column.nullable:  # without this one it is no table of ours
+        return column
+    return type_coerce(null(), column.type).label(column.name)
+
+
+def _columns(connection: Connection, own: Table) -> set[str]:
+    """Return the names of a table's columns; /readyz asks, and reflection would be slow."""
+    return set(connection.execute(select(text("*")).select_from(own).limit(0)).keys())
+
+
+def _refuse_newer(connection: Connection, own: Table) -> None:
+    newest = connection.scalar(select(func.max(own.c.version))) or 0
+    if newest > VERSION:
+        raise GuardError(
+            f"A newer schema_guard has written to {own.name} (version {newest} of its tables, this"
+            f" code has {VERSION}), so this one does not: run the command from the newer release."
+        )
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:

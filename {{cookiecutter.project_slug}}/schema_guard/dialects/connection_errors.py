@@ -11,7 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from schema_guard.core.errors import NOT_ALLOWED, GuardError, cause, codes_of, shorten
 from schema_guard.dialects.base import backend
@@ -159,6 +159,20 @@ def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
     if problem.kind in {Kind.ABSENT, Kind.REFUSED}:
         lines += ["As an administrator of the server, once:", *grants(url)]
     return GuardError("\n".join(lines))
+
+
+def not_ready(error: SQLAlchemyError) -> str:
+    """Return why a service cannot use its database, for anybody: with no address, no user."""
+    lost = getattr(error, "connection_invalidated", False)
+    is_sqlite = hasattr(getattr(error, "orig", None), "sqlite_errorname")
+    if not isinstance(error, DBAPIError) or is_sqlite or (error.statement and not lost):
+        return f"the database cannot be used: {cause(error)}"
+    problem = diagnose(error)
+    if lost or problem.kind in {Kind.ABSENT, Kind.STARTING}:
+        return "the database does not answer"
+    if problem in PROBLEMS:
+        return problem.what.format(address="its address", user="its user")
+    return "the database refuses the connection; the log says why"
 
 
 def describe(problem: Problem, url: URL) -> str:

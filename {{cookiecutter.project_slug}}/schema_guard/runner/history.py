@@ -15,10 +15,10 @@ from typing import Any
 import click
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Connection, insert, select
 
 from schema_guard.core.errors import GuardError
-from schema_guard.core.store import history
+from schema_guard.core.store import history, make_tables, stored
 from schema_guard.revisions.checksum import digest, means_the_same
 from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner.journal_entry import Step
@@ -116,6 +116,8 @@ def report_changes(
     """
     found = changes(connection, scripts)
     connection.rollback()
+    if found and allowed:
+        make_tables(connection)
     for change in found:
         if allowed is None:
             click.echo(f"Warning: {change}.", err=True)
@@ -137,10 +139,11 @@ def report_changes(
 
 def rows(connection: Connection) -> list[Any]:
     """Return the record, the newest first; nothing where no migration has run."""
-    if not inspect(connection).has_table(history.name):
+    record = stored(connection, history)
+    if record is None:
         return []
-    told = [column for column in history.c if column is not history.c.source]
-    return list(connection.execute(select(*told).order_by(history.c.id.desc())))
+    told = [column for column in record.c if column.name != "source"]
+    return list(connection.execute(select(*told).order_by(record.c.id.desc())))
 
 
 def source_of(connection: Connection, revision: str) -> bytes:
@@ -149,12 +152,13 @@ def source_of(connection: Connection, revision: str) -> bytes:
     Raises:
         GuardError: it was not, as far as is known.
     """
-    columns = history.c
-    kept = select(columns.source).where(
-        columns.revision == revision, columns.outcome == "done", columns.source.is_not(None)
-    )
+    record = stored(connection, history)
     source: bytes | None = None
-    if inspect(connection).has_table(history.name):
+    if record is not None:
+        columns = record.c
+        kept = select(columns.source).where(
+            columns.revision == revision, columns.outcome == "done", columns.source.is_not(None)
+        )
         source = connection.scalar(kept.order_by(columns.id.desc()).limit(1))
     if source is None:
         raise GuardError(f"Nothing is recorded here of a revision {revision}: see `flask db log`.")
@@ -187,17 +191,27 @@ def changes(connection: Connection, scripts: ScriptDirectory) -> list[Change]:
         source = path.read_bytes()
         if digest(source) == row.checksum:
             continue
-        run = connection.scalars(select(history.c.source).where(history.c.id == row.id)).one()
+        run = _source(connection, row.id)
         if run is None or not means_the_same(run, source):
             found.append(Change(Step(revision, "edited", source), row.started_at))
     return found
 
 
+def _source(connection: Connection, number: int) -> bytes | None:
+    """Return the file that a row of the record keeps; version 1 kept none."""
+    record = stored(connection, history)
+    if record is None:
+        return None
+    source: bytes | None = connection.scalar(select(record.c.source).where(record.c.id == number))
+    return source
+
+
 def applied(connection: Connection) -> dict[str, Any]:
     """Return when which revision was run that has not been undone, and its file's checksum."""
-    if not inspect(connection).has_table(history.name):
+    record = stored(connection, history)
+    if record is None:
         return {}
-    columns = history.c
+    columns = record.c
     query = (
         select(
             columns.id, columns.revision, columns.direction, columns.checksum, columns.started_at

@@ -41,7 +41,8 @@ def read(connection: Connection, step: Step) -> tuple[list[Entry], bool]:
             )
         if not has_run:
             entries.pop()
-    return entries, not means_the_same(half.source, step.source)
+    # Version 1 of the journal kept no file.
+    return entries, half.source is None or not means_the_same(half.source, step.source)
 
 
 def take_back(connection: Connection, kept: int) -> None:

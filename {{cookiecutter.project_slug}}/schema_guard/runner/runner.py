@@ -108,6 +108,7 @@ class GuardedRun:
     foreign_keys: "ForeignKeys | None" = None
     current: history.Run | None = None
     completed: bool = False  # but not committed yet
+    recordable: bool = False  # the record is of this version
     prepared: bool = False
     back_up: bool = False
 
@@ -142,10 +143,11 @@ class GuardedRun:
         self.losses.active = self.current.step.direction == "upgrade"
         if not self.prepared:  # once, however often it is tried
             self.connection.commit()  # Alembic has made its table
+            make_tables(self.connection)
+            self.recordable = True
             path = None if stamps else backup_first(self.connection, asked=self.back_up)
             if path:
                 click.echo(f"Backup: {path}", err=True)
-            make_tables(self.connection)
             self.prepared = True
         if not stamps:
             self.journal.begin(self.current.step, first=first)
@@ -188,7 +190,7 @@ class GuardedRun:
 
     def record_failure(self, cause: str) -> None:
         """Record that it failed, if the database takes it."""
-        if self.current is not None:
+        if self.current is not None and self.recordable:
             with suppress(SQLAlchemyError):
                 self.undo()
                 self.record.rows.append(self.current.end("failed", cause))
