@@ -20,6 +20,11 @@ REQUIREMENTS = TEMPLATE / "templates" / "requirements"
 COMPILE = "uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes"
 PRODUCTION = f"{COMPILE} -o requirements.txt"
 DEVELOPMENT = f"{COMPILE} --group dev -c requirements.txt -o requirements-dev.txt"
+# The tests run schema_guard in the template's own environment, with what projects run it with.
+CONSTRAINTS = "".join(
+    f" -c templates/requirements/{database}-dev.txt"
+    for database in ("sqlite", "postgresql", "mysql")
+)
 
 
 def main() -> None:
@@ -41,12 +46,18 @@ def main() -> None:
                 text = (project / f"{rendered}.txt").read_text(encoding="utf-8")
                 text = text.replace(f"{project.name} (", "{{ cookiecutter.project_slug }} (")
                 (REQUIREMENTS / f"{locked}.txt").write_text(text, encoding="utf-8")
-    lock(TEMPLATE)
+    lock(TEMPLATE, CONSTRAINTS)
 
 
-def lock(project: Path) -> None:
-    """Write the requirements*.txt of a folder, at the newest versions its pyproject.toml allows."""
-    for command in (PRODUCTION, DEVELOPMENT):
+def lock(project: Path, constraints: str = "") -> None:
+    """Write the requirements*.txt of a folder, at the newest versions its pyproject.toml allows.
+
+    Args:
+        project: the folder.
+        constraints: options that name what has been locked already.
+    """
+    for form in (PRODUCTION, DEVELOPMENT):
+        command = form.replace(" -o ", f"{constraints} -o ")
         (project / command.split()[-1]).unlink(missing_ok=True)  # or uv would keep its pins
         options = ["--quiet", "--custom-compile-command", command]
         subprocess.run([*command.split(), *options], cwd=project, check=True)

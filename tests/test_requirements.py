@@ -76,6 +76,17 @@ def test_production_and_development_hold_the_same_versions(folder: Path) -> None
         assert development[name] == pin
 
 
+@pytest.mark.parametrize("database", DATABASES)
+def test_the_template_s_tests_run_on_what_projects_run_on(database: str) -> None:
+    text = (TEMPLATE / "templates" / "requirements" / f"{database}-dev.txt").read_text()
+    project, template = locked(text), locked((TEMPLATE / "requirements-dev.txt").read_text())
+    both = project.keys() & template.keys()
+    assert {"alembic", "flask", "flask-migrate", "flask-sqlalchemy", "sqlalchemy"} <= both
+    assert {name: template[name].specifier for name in both} == {
+        name: project[name].specifier for name in both
+    }
+
+
 def test_production_holds_no_tools(folder: Path) -> None:
     assert (
         not {"pytest", "mypy", "ruff", "uv", "pip"}
