@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import servers
 
-TEMPLATE = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+TEMPLATE = TESTS.parent
 # Files that are copied into projects or run there.
 DATA = Path(__file__).with_name("data")
 SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
@@ -451,6 +452,14 @@ def mariadb() -> Iterator[servers.Server]:
             return
         with servers.mariadb() as server:
             yield server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process, where they share what it bakes; not so schema_guard's."""
+    for item in items:
+        if not item.path.is_relative_to(TESTS / "schema_guard"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,44 +1,15 @@
-"""`flask db lint`: its rules and their recipes on every DBMS, and the command as people meet it."""
+"""`flask db lint` as people meet it; tests/schema_guard/lint has its rules and their recipes."""
 
 import json
 from pathlib import Path
 
 import pytest
-from conftest import DATA, Project, prepared, revisions, url_of
-from servers import Server
+from conftest import Project, revisions
 
-# The cases of data/lint.py that are run, and those that are only judged.
-RUN, JUDGED = 84, 94
 UNSAFE = "op.drop_column('users', 'email')\n    op.create_index('ix', 'users', ['created_at'])"
 ALLOWED = """# schema_guard: allow irreversible-downgrade -- a test
     # schema_guard: allow drop-column -- nobody reads it
     op.drop_column('users', 'email')"""
-
-
-def test_rules_and_their_recipes(any_project: Project, server: Server | None) -> None:
-    url = url_of(any_project, server, "lint")
-    assert any_project.flask("db", "create", DATABASE_URL=url).status == 0
-
-    # What is only judged is the same on every DBMS.
-    chosen = ("-k", "not only_judged") if server else ()
-    pytest = (any_project.tool("pytest"), "-q", "-c", "pyproject.toml", "-p", "no:cacheprovider")
-    outcome = any_project.run(*pytest, *chosen, DATA / "lint.py", DATABASE_URL=url)
-
-    assert outcome.status == 0, outcome.output
-    assert f"{RUN if server else RUN + JUDGED} passed" in outcome.output
-
-
-COPIES = """from schema_guard.operations import online
-    with online():
-        op.alter_column("users", "id", existing_type=sa.Integer(), type_=sa.String(20))"""
-
-
-def test_a_server_refuses_to_copy_in_silence(any_project: Project, mariadb: Server) -> None:
-    url = prepared(any_project, mariadb, "copies")
-    with revisions(any_project, {"0002": COPIES}):
-        outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
-    assert outcome.status == 1
-    assert "ALGORITHM=INPLACE is not supported" in outcome.output
 
 
 def test_what_the_main_branch_has_is_not_judged(any_project: Project, tmp_path: Path) -> None:

@@ -8,19 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import DATA, Outcome, Project, prepared, url_of
-from servers import Server
-
-
-def test_changes_there_and_back(any_project: Project, server: Server | None) -> None:
-    url = url_of(any_project, server, "changes")
-    assert any_project.flask("db", "create", DATABASE_URL=url).status == 0
-
-    pytest = (any_project.tool("pytest"), "-q", "-c", "pyproject.toml", "-p", "no:cacheprovider")
-    outcome = any_project.run(*pytest, DATA / "changes.py", DATABASE_URL=url)
-
-    assert outcome.status == 0, outcome.output
-    assert "24 passed" in outcome.output
+from conftest import Outcome, Project, prepared
 
 
 @contextmanager

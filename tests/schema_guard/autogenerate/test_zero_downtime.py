@@ -1,0 +1,95 @@
+"""What is written does not block the service, or says so."""
+
+from typing import Any
+
+import flask_migrate
+import pytest
+import sqlalchemy as sa
+from samples import TEXTS, fill, posts, users
+from services import Model, Service
+
+IN_USE = {
+    "postgresql": [
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_users_boss ON users (boss)",
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS uq_users_code ON users (code)",
+        "ALTER TABLE users ADD CONSTRAINT uq_users_code UNIQUE USING INDEX uq_users_code",
+        "FOREIGN KEY(boss) REFERENCES users (id) NOT VALID",
+        "ALTER TABLE users VALIDATE CONSTRAINT fk_users_boss_users",
+        "ADD CONSTRAINT ck_users_role_not_null CHECK (role IS NOT NULL) NOT VALID",
+        "ALTER TABLE users VALIDATE CONSTRAINT ck_users_role_not_null",
+        "ALTER TABLE users ALTER COLUMN role SET NOT NULL",
+        "ALTER TABLE users DROP CONSTRAINT ck_users_role_not_null",
+        "CREATE INDEX ix_tags_owner ON tags (owner)",
+        "DROP INDEX CONCURRENTLY IF EXISTS ix_users_boss",
+    ],
+    "mysql": [
+        "ALTER TABLE users ADD COLUMN boss INTEGER, LOCK=NONE",
+        "CREATE INDEX ix_users_boss ON users (boss) ALGORITHM=INPLACE LOCK=NONE",
+        "UNIQUE (code), ALGORITHM=INPLACE, LOCK=NONE",
+        "FOREIGN KEY(boss) REFERENCES users (id), ALGORITHM=INPLACE, LOCK=NONE",
+        "ALTER TABLE users MODIFY role VARCHAR(20) NOT NULL, ALGORITHM=INPLACE, LOCK=NONE",
+        "CREATE INDEX ix_tags_owner ON tags (owner)",
+        "ALTER TABLE users DROP INDEX ix_users_boss, ALGORITHM=INPLACE, LOCK=NONE",
+    ],
+    "sqlite": [],
+}
+
+
+def test_what_is_written_does_not_block(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.models(users(), posts())
+    fill(service)
+    table = list(
+        users(
+            "name",
+            64,
+            sa.Column("code", sa.String(20), unique=True),
+            sa.Column("boss", sa.Integer, sa.ForeignKey("users.id"), index=True),
+        )
+    )
+    table[4] = sa.Column("role", sa.String(20), index=True, nullable=False)
+    owner = sa.Column("owner", sa.Integer, sa.ForeignKey("users.id"), index=True)
+    tags = ("tags", sa.Column("id", sa.Integer, primary_key=True), owner)
+    service.models(tuple(table), posts(), tags)
+    sent: list[str] = []
+
+    def note(*of: Any) -> None:
+        sent.append(" ".join(of[2].replace("`", "").split()))
+
+    sa.event.listen(service.engine, "before_cursor_execute", note)
+    service.change("fill=users.role:user")
+    name = service.dialect
+    if name != "sqlite":  # it reads the table that it rebuilds
+        with service.app.app_context():
+            flask_migrate.upgrade(sql=True, revision="0001:0002")
+        printed = " ".join(capsys.readouterr().out.replace("`", "").split())
+        assert [words for words in IN_USE[name][:-1] if words not in printed] == []
+    service.downgrade()
+    sa.event.remove(service.engine, "before_cursor_execute", note)
+
+    for words in IN_USE[name]:
+        assert any(statement.endswith(words) for statement in sent), words
+    assert service.findings("0002") == []
+    assert service.rows("SELECT count(*) FROM users") == [(len(TEXTS),)]
+    service.upgrade()
+    assert service.rows("SELECT count(*) FROM users WHERE role IS NULL") == [(0,)]
+
+
+def test_what_blocks_says_so(service: Service) -> None:
+    def ages(kind: Any) -> Model:
+        return ("ages", sa.Column("id", sa.Integer, primary_key=True), sa.Column("age", kind))
+
+    service.models(ages(sa.Integer))
+    assert service.migrate()
+    service.upgrade()
+    service.insert("ages", [{"id": 1, "age": 7}, {"id": 2, "age": None}])
+    sqlite = service.dialect == "sqlite"
+    service.models(ages(sa.BigInteger))
+
+    text = service.change()
+
+    above = "schema_guard: allow sqlite-rebuild-large-table -- it copies 2 rows here"
+    assert f"# {above if sqlite else 'change-type: The table is rewritten'}" in text
+    assert service.findings("0002") == ([] if sqlite else ["change-type"])
+    assert service.rows("SELECT age FROM ages WHERE id = 2") == [(None,)]
