@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
 from app.models import Role, User
-from schema_guard.dialects.connection_errors import connection_failed
+from schema_guard.readiness import connection_failed
 
 ROLES = {"admin": "May do everything.", "user": "May use the service."}
 

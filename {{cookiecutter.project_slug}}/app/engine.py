@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.config import PYPROJECT
-from schema_guard.dialects.base import backend
 
 # Seconds. How long a server may take to accept a connection, and how long SQLite waits
 # for another process that writes: a request should fail while somebody still waits for it.
@@ -80,7 +79,7 @@ def limit_statements(engine: Engine, seconds: float) -> None:
         "mysql": f"SET /*M! max_statement_time = {seconds} */"
         f" /*!50708 max_execution_time = {milliseconds} */",
     }
-    if limit := limits.get(backend(engine.dialect)):
+    if limit := limits.get(engine.dialect.name.replace("mariadb", "mysql")):
 
         @event.listens_for(engine, "connect")
         def _limit(connection: DBAPIConnection, _record: object) -> None:
@@ -110,7 +109,7 @@ def _connect(
     if isinstance(connection, sqlite3.Connection):
         _begin_sqlite_session(connection)
     else:
-        execute(connection, *SESSION.get(backend(dialect), []))
+        execute(connection, *SESSION.get(dialect.name.replace("mariadb", "mysql"), []))
     return connection
 
 

@@ -1,8 +1,10 @@
 """Guard rails for schema changes: a Flask extension on top of Flask-Migrate.
 
-Not yours to edit: the template that made this project replaces this package as a whole.
-Every command and option of Flask-Migrate works as its documentation says; the modules
-beside this file add to them.
+A dependency that lies in the folder: the template that made this project replaces it as a whole.
+Every command and option of Flask-Migrate works as its documentation says.
+
+Public: this module, `operations` (what revisions import), `readiness` (for /readyz), `env` (for
+migrations/env.py) and `testing` (for the project's tests). Everything else may change.
 """
 
 from typing import Any
@@ -11,18 +13,24 @@ from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 
-from schema_guard.cli.commands import OWN, THEIRS, extended
+from schema_guard.cli.group import CommandGroup
+from schema_guard.core.errors import GuardError
 
-__all__ = ["SchemaGuard"]
+__all__ = ["GuardError", "SchemaGuard", "__version__"]
+
+__version__ = "0.1.0"
 
 
 class SchemaGuard(Migrate):
-    """Flask-Migrate, with the commands of schema_guard/cli/commands.py."""
+    """Flask-Migrate, guarded.
+
+    It changes nothing outside of its application: another one in the same process that uses
+    `Migrate` keeps Flask-Migrate's own commands.
+    """
 
     def init_app(self, app: Flask, db: SQLAlchemy | None = None, *args: Any, **kwargs: Any) -> None:
         """Bind to an application; takes what `Migrate.init_app` takes."""
         super().init_app(app, db, *args, **kwargs)
         name = app.extensions["migrate"].migrate.command
-        group: Any = app.cli.commands[name]
-        for command in (*THEIRS, *OWN):
-            group.add_command(extended(command))
+        theirs: Any = app.cli.commands[name]
+        app.cli.add_command(CommandGroup(theirs), name)

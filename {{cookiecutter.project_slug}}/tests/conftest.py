@@ -23,8 +23,7 @@ from sqlalchemy.pool import NullPool
 from app import create_app
 from app.config import settings
 from app.extensions import db
-from schema_guard.admin.database import create_database
-from schema_guard.revisions.script_directory import script_directory
+from schema_guard.testing import create_database, script_directory
 
 # PostgreSQL cuts a name at 63 characters without a word.
 LONGEST_NAME = 40

@@ -13,7 +13,7 @@ from pytest_alembic.tests import (
 from sqlalchemy import Engine, inspect
 
 from app.extensions import Base
-from schema_guard.core.store import OWN_TABLES, include_name
+from schema_guard.testing import OWN_TABLES, include_name
 
 __all__ = [
     "test_model_definitions_match_ddl",

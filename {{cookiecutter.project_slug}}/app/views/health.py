@@ -6,10 +6,7 @@ from flask import Blueprint, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import db
-from schema_guard.core.errors import cause
-from schema_guard.dialects.connection_errors import not_ready
-from schema_guard.revisions.script_directory import schema_state, script_directory
-from schema_guard.runner.history import changes, is_newer
+from schema_guard import readiness
 
 blueprint = Blueprint("health", __name__)
 
@@ -21,20 +18,14 @@ def liveness() -> dict[str, str]:
 
 
 @blueprint.get("/readyz")
-def readiness() -> tuple[dict[str, Any], int]:
+def ready() -> tuple[dict[str, Any], int]:
     """Answer 200 only when the database answers and its schema is what this code wants or newer."""
     try:
-        connection = db.session.connection()
-        state, scripts = schema_state(connection), script_directory()
-        # A release migrates first: until its processes serve, the old ones have to.
-        if newer := not state.at_head and is_newer(connection, scripts):
-            warnings = ["the database is newer than this code"]
-        else:
-            warnings = [str(change) for change in changes(connection, scripts)]
+        found = readiness.check(db.session.connection())
     except SQLAlchemyError as error:
-        current_app.logger.error("not ready: %s", cause(error))  # noqa: TRY400 - once a second
-        return {"status": "unavailable", "reason": not_ready(error)}, 503
-    if not state.at_head and not newer:
-        return {"status": "unavailable", "reason": state.describe()}, 503
-    answer = {"status": "ready", "revision": state.describe()}
-    return {**answer, "warnings": warnings} if warnings else answer, 200
+        current_app.logger.error("not ready: %s", readiness.cause(error))  # noqa: TRY400 - often
+        return {"status": "unavailable", "reason": readiness.not_ready(error)}, 503
+    if not found.ready:
+        return {"status": "unavailable", "reason": found.revision}, 503
+    answer: dict[str, Any] = {"status": "ready", "revision": found.revision}
+    return {**answer, "warnings": found.warnings} if found.warnings else answer, 200

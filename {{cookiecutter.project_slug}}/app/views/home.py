@@ -5,8 +5,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import models
 from app.extensions import db
-from schema_guard.dialects.base import dotted, product, version
-from schema_guard.revisions.script_directory import schema_state
+from schema_guard import readiness
 
 blueprint = Blueprint("home", __name__)
 
@@ -16,9 +15,9 @@ def home() -> str:
     """Show name, description, DBMS and revision; in debug, where to go on."""
     try:
         connection = db.session.connection()
-        dbms = f"{product(connection.dialect)} {dotted(version(connection.dialect))}"
-        state = schema_state(connection)
-    except SQLAlchemyError:
-        current_app.logger.exception("the home page found no database")
+        dbms, state = readiness.server(connection), readiness.check(connection)
+    except SQLAlchemyError as error:
+        cause = readiness.cause(error)
+        current_app.logger.error("the home page found no database: %s", cause)  # noqa: TRY400
         dbms, state = None, None
     return render_template("home.html", dbms=dbms, state=state, models_path=models.__path__[0])

@@ -11,7 +11,6 @@ import click
 import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
-from flask_migrate.cli import db as flask_migrates
 from sqlalchemy import URL, Engine, make_url
 
 from schema_guard.admin.backup import BACKUP, contents
@@ -50,7 +49,6 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 
 FORMATS = ("text", "json", "github")
 DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
-THEIRS: tuple[click.Command, ...] = tuple(flask_migrates.commands.values())
 
 
 @click.command()
@@ -216,16 +214,10 @@ def lint_revisions(revisions: str | None, dialect: str | None, form: str) -> Non
         click.get_current_context().exit(1)
 
 
-OWN: tuple[click.Command, ...] = (
-    backup,
-    create,
-    drop,
-    lint_revisions,
-    log,
-    prepare,
-    rebase,
-    restore,
-)
+OWN: dict[str, click.Command] = {
+    str(command.name): command
+    for command in (backup, create, drop, lint_revisions, log, prepare, rebase, restore)
+}
 
 
 def extended(command: click.Command) -> click.Command:
