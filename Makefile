@@ -2,8 +2,9 @@
 PYTHON = python3
 VENV = .venv
 PORT = 0
+PROJECT = {{cookiecutter.project_slug}}
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint lock manifest clean
 
 demo: $(VENV)/demo ## bake the default project, set it up, migrate it, serve it
 	test -d demo/my-service || $(VENV)/bin/cookiecutter . --no-input --output-dir demo
@@ -18,10 +19,16 @@ lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	PYTHONPATH='{{cookiecutter.project_slug}}' $(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/ruff check --cache-dir .ruff_cache '$(PROJECT)/schema_guard'
+	$(VENV)/bin/ruff format --check --cache-dir .ruff_cache '$(PROJECT)/schema_guard'
+	cd '$(PROJECT)' && '$(CURDIR)/$(VENV)/bin/mypy' --config-file schema_guard/mypy.ini --cache-dir '$(CURDIR)/.mypy_cache'
+	PYTHONPATH='$(PROJECT)' $(VENV)/bin/lint-imports --no-logo
 
 lock: $(VENV)/dev ## refresh every requirements*.txt
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/lock.py
+
+manifest: $(VENV)/dev ## after a change to schema_guard: the hashes of its files
+	$(VENV)/bin/python scripts/manifest.py
 
 clean:
 	rm -rf $(VENV) demo

@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 import servers
 
+# The template's folder holds what is baked into projects: no bytecode of schema_guard goes there.
+sys.dont_write_bytecode = True
+
 TESTS = Path(__file__).resolve().parent
 TEMPLATE = TESTS.parent
 # Files that are copied into projects or run there.

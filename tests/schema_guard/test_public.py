@@ -74,7 +74,7 @@ def test_the_project_imports_public_modules_only() -> None:
 def test_importing_it_reads_no_command_and_no_rule() -> None:
     code = "import schema_guard, schema_guard.readiness, sys; print(*sys.modules)"
     read = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+        [sys.executable, "-B", "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "schema_guard.readiness" in read
     rooms = ("cli.commands", "lint", "autogenerate", "online_ddl", "admin", "sql", "operations")

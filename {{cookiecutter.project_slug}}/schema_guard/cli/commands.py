@@ -23,6 +23,7 @@ from schema_guard.admin.database import (
     settle,
 )
 from schema_guard.autogenerate.questioner import FLAGS
+from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError
 from schema_guard.core.store import holds_rows, make_tables
 from schema_guard.dialects.base import product
@@ -245,6 +246,8 @@ def extended(command: click.Command) -> click.Command:
         if given:
             kwargs["x_arg"] = [*(kwargs["x_arg"] or ()), *given]
         try:
+            if command.name == "check":
+                manifest.check()
             with interruptible(), sound_revisions():
                 return run(*args, **kwargs)
         except GuardError as error:
