@@ -10,9 +10,9 @@ from sqlalchemy import func, select, table
 
 from schema_guard.dialects.base import backend
 from schema_guard.lint.context import Scene
-from schema_guard.lint.recorder import Act, Rebuild
 from schema_guard.lint.rules import RULES, judge
 from schema_guard.online_ddl.rewrite import Alone, Block, Comment, Online
+from schema_guard.runner.recorder import Act, Rebuild
 from schema_guard.sql.parser import read
 
 # online_ddl/render.py says what drops lose; what a new column refers to comes after it, safely.

@@ -16,10 +16,10 @@ from sqlalchemy import Column, Dialect, MetaData
 from sqlalchemy.types import NullType
 
 from schema_guard.dialects.base import backend
-from schema_guard.lint.recorder import Act, Rebuild
 from schema_guard.lint.schema_state import Shape
 from schema_guard.online_ddl.render import render_item
 from schema_guard.online_ddl.rewrite import Block, Comment, in_place, safe
+from schema_guard.runner.recorder import Act, Rebuild
 from schema_guard.sql.parser import Raw
 
 # What a rule finds: the thing it is about, and the code to write instead.

@@ -12,11 +12,11 @@ from sqlalchemy import Dialect
 
 from schema_guard.core.errors import GuardError, cause
 from schema_guard.lint.context import Finding, Scene, told
-from schema_guard.lint.recorder import perform
 from schema_guard.lint.rules import RULES, judge
 from schema_guard.lint.rules.downgrades import judge_downgrade
 from schema_guard.revisions.heads import shared
 from schema_guard.revisions.suppressions import allowances, beside
+from schema_guard.runner.recorder import perform
 
 NOT_READ = told("not-read", "It stopped here while it was read: what comes after is not judged.")
 NO_REASON = told("allow-without-reason", "Its form is `allow RULE -- reason`; it allows nothing.")

@@ -8,7 +8,7 @@ from typing import Any
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column
 
-from schema_guard.lint.recorder import Act
+from schema_guard.runner.recorder import Act
 from schema_guard.sql.parser import Raw
 
 PLAIN = re.compile(r'[`"\[\]()\s]')

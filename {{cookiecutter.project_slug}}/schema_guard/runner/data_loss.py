@@ -1,20 +1,21 @@
-"""Drops: what they delete is counted first, and does not go unasked.
+"""Drops: what they delete is counted first, and is not deleted unasked.
 
 Promise: `flask db upgrade` deletes no value with its column, and no row with its table, unless a
 person says so: in the terminal, by `--allow-loss`, or in the revision, where others have read it.
+What its own revisions have inserted nobody loses; nor what was copied to another table first.
 """
 
 import re
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 from alembic.operations import Operations, ops, toimpl
-from sqlalchemy import Connection, column, event, func, inspect, select, table
+from sqlalchemy import Connection, event, inspect
 
 from schema_guard.core.errors import GuardError
 from schema_guard.core.terminal import is_interactive
@@ -23,22 +24,77 @@ from schema_guard.revisions.suppressions import allowance
 
 ALLOW_LOSS = "allow-loss"
 DROP = re.compile(r"\bDROP\b", re.IGNORECASE)
+# What a rollback takes back on MySQL and MariaDB.
+CHANGES_ROWS = re.compile(r"\s*(\(|DELETE|INSERT|REPLACE|SELECT|UPDATE|WITH)", re.IGNORECASE)
+# How much is kept of a statement: a longer one is not understood, and counts for nothing.
+LONGEST = 20_000
 
 _counting: ContextVar["Losses | None"] = ContextVar("counting", default=None)
 
 
-class LossError(GuardError):
-    """A revision is about to delete something."""
+@dataclass(frozen=True)
+class Loss:
+    """What a drop deletes.
 
-    def __init__(self, what: str, count: str) -> None:
-        """Say what, and how much."""
-        self.what, self.count = what, count
-        rule = "drop-column" if "." in what else "drop-table"
+    Attributes:
+        what: as in `users.bio` or `users`.
+        number: of rows or values.
+        is_column: whether it is a column.
+        original: what it was called when the command began, if that was something else.
+        revision: that drops it; empty if it is the one that runs.
+    """
+
+    what: str
+    number: int
+    is_column: bool
+    original: str = ""
+    revision: str = ""
+
+    @property
+    def count(self) -> str:
+        """The number, for people."""
+        unit = "value" if self.is_column else "row"
+        return f"{self.number:,} {unit}{'' if self.number == 1 else 's'}"
+
+    @property
+    def rule(self) -> str:
+        """What a comment in a revision has to allow."""
+        return "drop-column" if self.is_column else "drop-table"
+
+    def __str__(self) -> str:
+        """Describe it in a line."""
+        was = f" ({self.original} now)" if self.original else ""
+        by = f", dropped by revision {self.revision}" if self.revision else ""
+        return f"{self.what}{was}: {self.count}{by}"
+
+
+class LossError(GuardError):
+    """An upgrade is about to delete something that nobody has allowed to go."""
+
+    def __init__(self, losses: list[Loss], kept: str) -> None:
+        """Say what would be deleted, and how to allow it.
+
+        Args:
+            losses: at least one.
+            kept: what has been changed so far.
+        """
+        self.losses = losses
+        if len(losses) == 1:
+            (loss,) = losses
+            was = f" ({loss.original} now)" if loss.original else ""
+            by = f"Revision {loss.revision}" if loss.revision else "This upgrade"
+            first = f"{by} would drop {loss.what}{was}, and {loss.count} with it. {kept}"
+        else:
+            lines = "".join(f"\n  {loss}" for loss in losses)
+            first = f"This upgrade would drop what holds data:{lines}\n{kept}"
+        flags = " ".join(f"--{ALLOW_LOSS} {loss.what}" for loss in losses)
+        rules = sorted({loss.rule for loss in losses})
+        comments = "".join(
+            f"\n    # schema_guard: allow {rule} -- why nobody needs them" for rule in rules
+        )
         super().__init__(
-            f"This upgrade would drop {what}, and {count} with it. Nothing of the revision was kept"
-            " that can be undone. If they are to go, back them up (`flask db backup`), then either"
-            f" run it again with --{ALLOW_LOSS} {what}, or say so in the revision, above the drop:"
-            f"\n    # schema_guard: allow {rule} -- why nobody needs them"
+            f"{first} If the data can go, back it up (`flask db backup`), then either\n"
+            f"    flask db upgrade {flags}\nor allow it in the revision, above the drop:{comments}"
         )
 
 
@@ -50,68 +106,166 @@ class Losses:
         allowed: what may go, as in `users.bio` or `users`.
         dropped: what goes, for people.
         active: whether an upgrade runs; what a downgrade deletes it is asked to delete.
+        fresh: whether no revision goes on from where an earlier run stopped.
+        before: how many values and rows there were when the command began, as far as counted.
     """
 
     connection: Connection
     allowed: set[str] = field(default_factory=set)
     dropped: list[str] = field(default_factory=list)
     active: bool = False
+    fresh: bool = True
+    tables: list[str] | None = None  # when the command began
+    before: dict[tuple[str, str | None], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin a log of what runs; it is read at the first drop."""
+        self.log: list[tuple[str, int]] = []
+        self.committed = self.read = 0
+        self.savepoints: dict[str, int] = {}
+        self.noting = False
+        self.passed: set[tuple[int, str]] = set()
+        self._ownership: Any = None
+        self.lost = False
 
     @contextmanager
     def watch(self) -> Iterator["Losses"]:
         """Count what upgrades drop that run meanwhile."""
+        listeners: list[tuple[str, Callable[..., Any]]] = [
+            ("before_cursor_execute", self._before),
+            ("after_cursor_execute", self._after),
+            ("commit", self._commit),
+            ("rollback", self._rollback),
+            ("savepoint", self._savepoint),
+            ("rollback_savepoint", self._rollback_savepoint),
+        ]
+        token = _counting.set(self)
+        with ExitStack() as stack:
+            for name, listener in listeners:
+                event.listen(self.connection, name, listener)
+                stack.callback(event.remove, self.connection, name, listener)
+            stack.callback(_counting.reset, token)
+            yield self
 
-        def look(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    @contextmanager
+    def note(self) -> Iterator[None]:
+        """Follow what runs meanwhile: a revision, not what Alembic does about it."""
+        before, self.noting = self.noting, self.active
+        try:
+            yield
+        finally:
+            self.noting = before
+
+    @contextmanager
+    def _pause(self) -> Iterator[None]:
+        before, self.noting = self.noting, False
+        try:
+            yield
+        finally:
+            self.noting = before
+
+    def begin(self) -> None:
+        """Note what there is when the command begins."""
+        self.tables = inspect(self.connection).get_table_names()
+
+    def _before(self, _connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if self.active and self.noting:
             for name in named(statement, backend(self.connection.dialect)):
                 self.check(*name)
 
-        token = _counting.set(self)
-        event.listen(self.connection, "before_cursor_execute", look)
-        try:
-            yield self
-        finally:
-            event.remove(self.connection, "before_cursor_execute", look)
-            _counting.reset(token)
+    def _after(self, _c: Any, _cursor: Any, statement: str, _p: Any, context: Any, _m: Any) -> None:
+        if not self.noting:
+            return
+        self.log.append((statement[:LONGEST], context.rowcount))
+        kind = backend(self.connection.dialect)
+        alone = self.connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        if alone or (kind == "mysql" and not CHANGES_ROWS.match(statement)):
+            self.committed = len(self.log)
+
+    def _commit(self, _connection: Connection) -> None:
+        self.committed = len(self.log)
+
+    def _rollback(self, _connection: Connection) -> None:
+        self._forget(self.committed)
+
+    def _savepoint(self, _connection: Connection, name: str) -> None:
+        self.savepoints[name] = len(self.log)
+
+    def _rollback_savepoint(self, _connection: Connection, name: str, _context: None) -> None:
+        self._forget(max(self.committed, self.savepoints.get(name, 0)))
+
+    def _forget(self, since: int) -> None:
+        del self.log[since:]
+        if self.read > since:
+            self._ownership, self.read = None, 0
+
+    @property
+    def ownership(self) -> Any:
+        """Whose rows the tables hold now."""
+        from schema_guard.runner.row_ownership import RowOwnership  # noqa: PLC0415 - few migrations drop something
+
+        if self._ownership is None:
+            dialect = self.connection.dialect
+            self._ownership = RowOwnership(
+                backend(dialect),
+                self.tables or [],
+                dialect.default_schema_name,
+                fresh=self.fresh,
+            )
+        for statement, rows in self.log[self.read :]:
+            self._ownership.follow(statement, rows)
+        self.read = len(self.log)
+        self._ownership.lost = self.lost
+        return self._ownership
 
     def check(self, of: str, name: str | None = None, schema: str | None = None) -> None:
         """Count what a table or column holds that is to be dropped.
 
         Raises:
-            LossError: it holds something, and nobody has allowed it to go.
+            LossError: it holds what somebody would lose, and nobody has allowed it to go.
         """
         if not self.active:
             return
-        inspector = inspect(self.connection)
-        rebuilt = inspector.has_table(f"_alembic_tmp_{of}", schema)
-        if rebuilt or not inspector.has_table(of, schema):
-            return
-        query = select(func.count()).select_from(table(of, schema=schema))
-        if name is not None:
-            if name not in {info["name"] for info in inspector.get_columns(of, schema)}:
-                return
-            query = query.where(column(name).is_not(None))
-        number = self.connection.scalar(query)
-        if not number:
-            return
-        what = ".".join(filter(None, (schema, of, name)))
-        unit = "value" if name else "row"
-        count = f"{number:,} {unit}{'' if number == 1 else 's'}"
-        if what not in self.allowed and not allowance(
-            "drop-column" if name else "drop-table", traceback.walk_stack(None)
-        ):
-            raise LossError(what, count)
-        line = f"Dropped {what}, with {count}."
-        if line not in self.dropped:
-            self.dropped.append(line)
-            click.echo(line, err=True)
+        from schema_guard.runner.loss_count import losses  # noqa: PLC0415 - few migrations drop something
 
-    def ask(self, loss: LossError) -> bool:
+        with self._pause():
+            found = list(losses(self, of, name, schema))
+        for loss in found:
+            if not self._is_allowed(loss, ".".join(filter(None, (schema, of))), name):
+                raise LossError(
+                    [loss], "What its revision did before was undone where the DBMS can do that."
+                )
+            self.lost = True
+            line = f"Dropped {loss.what}, with {loss.count}."
+            if line not in self.dropped:
+                self.dropped.append(line)
+                click.echo(line, err=True)
+
+    def _is_allowed(self, loss: Loss, of: str, name: str | None) -> bool:
+        """Return whether something may go that a running revision drops."""
+        if self.allows(loss.what) or (name is None and self.allows(of)):
+            return True
+        rules = {loss.rule, "drop-table" if name is None else "drop-column"}
+        return any(allowance(rule, traceback.walk_stack(None)) for rule in rules)
+
+    def allows(self, what: str) -> bool:
+        """Return whether a flag or a person has allowed something to go."""
+        return what.lower() in {each.lower() for each in self.allowed}
+
+    def ask(self, error: LossError) -> bool:
         """Ask whether something may go; return it, and remember if so."""
         if not is_interactive():
             return False
-        if click.confirm(f"This upgrade drops {loss.what}, and {loss.count} with it. Go on?"):
-            self.allowed.add(loss.what)
-        return loss.what in self.allowed
+        if len(error.losses) == 1:
+            (loss,) = error.losses
+            question = f"This upgrade drops {loss.what}, and {loss.count} with it. Go on?"
+        else:
+            click.echo("This upgrade drops:" + "".join(f"\n  {each}" for each in error.losses))
+            question = "All of this is deleted. Go on?"
+        if not click.confirm(question):
+            return False
+        self.allowed |= {loss.what for loss in error.losses}
+        return True
 
     def take(self) -> str | None:
         """Return what was dropped, once."""

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from schema_guard.admin.backup import BACKUP, backup_first
 from schema_guard.core.errors import GuardError, cause, shorten
 from schema_guard.core.store import make_tables
-from schema_guard.runner import history
+from schema_guard.runner import history, preflight
 from schema_guard.runner.connection import changes_schema
 from schema_guard.runner.data_loss import ALLOW_LOSS, LossError, Losses
 from schema_guard.runner.error_hints import explain, remedy
@@ -111,6 +111,7 @@ class GuardedRun:
     recordable: bool = False  # the record is of this version
     prepared: bool = False
     back_up: bool = False
+    reasons: list[str] = field(default_factory=list)  # against running anything
 
     def follow(self, context: Any) -> None:
         """Have each of Alembic's steps told to `begin` before it is run."""
@@ -123,12 +124,21 @@ class GuardedRun:
         name = getattr(plan, "__name__", "")  # as Alembic calls what its commands do
         if name in {"upgrade", "downgrade"}:
             refuses = name == "upgrade" or allowed
-            history.report_changes(
-                self.connection, context.script, allowed=allowed if refuses else None
-            )
+            try:
+                history.report_changes(
+                    self.connection, context.script, allowed=allowed if refuses else None
+                )
+            except GuardError as error:
+                self.reasons = [error.message]
 
         def steps(heads: Any, of: MigrationContext) -> Iterator[Any]:
-            for number, step in enumerate(plan(heads, of)):
+            pending = list(plan(heads, of))
+            if self.reasons and not pending:
+                raise GuardError(self.reasons[0])
+            for number, step in enumerate(pending):
+                if number == 0 and name == "upgrade" and not self.prepared:
+                    self.connection.commit()  # Alembic has made its table
+                    preflight.refuse(self.losses, pending, context.script, self.reasons)
                 self.begin(step, first=number == 0)
                 step.migration_fn = self.recorded(step.migration_fn)
                 yield step
@@ -157,7 +167,7 @@ class GuardedRun:
 
         @wraps(migrate)  # Alembic logs its name
         def run(**arguments: Any) -> None:
-            with self.journal.note():
+            with self.journal.note(), self.losses.note():
                 migrate(**arguments)
             self.complete()
 

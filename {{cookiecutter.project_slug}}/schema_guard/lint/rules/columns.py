@@ -11,10 +11,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import JSON, BigInteger
 
 from schema_guard.lint.context import SERVERS, Hits, Scene, column_like, known, rule
-from schema_guard.lint.recorder import Act
 from schema_guard.online_ddl.rewrite import is_expression
 from schema_guard.online_ddl.type_changes import widens
 from schema_guard.operations.backfilling import Fill
+from schema_guard.runner.recorder import Act
 
 # PostgreSQL computes these once for all rows; a default without a call is a value.
 STABLE = re.compile(

@@ -3,7 +3,7 @@
 from alembic.operations import ops
 
 from schema_guard.lint.context import Hits, Scene, rule
-from schema_guard.lint.recorder import Act
+from schema_guard.runner.recorder import Act
 
 
 @rule(

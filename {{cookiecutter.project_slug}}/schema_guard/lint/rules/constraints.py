@@ -9,8 +9,8 @@ from sqlalchemy import Column
 from sqlalchemy.sql.elements import conv
 
 from schema_guard.lint.context import SERVERS, Hits, Scene, known, rule
-from schema_guard.lint.recorder import Act
 from schema_guard.online_ddl.rewrite import Alone, safe
+from schema_guard.runner.recorder import Act
 from schema_guard.sql.parser import Raw
 
 # What is not read of a constraint in SQL.

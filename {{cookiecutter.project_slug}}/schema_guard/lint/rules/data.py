@@ -5,9 +5,9 @@ import re
 from alembic.operations import ops
 
 from schema_guard.lint.context import SERVERS, Hits, Scene, changes_schema, is_raw, rule
-from schema_guard.lint.recorder import Act
 from schema_guard.online_ddl.rewrite import Alone
 from schema_guard.operations.backfilling import Fill
+from schema_guard.runner.recorder import Act
 
 # One column, of all rows or of those in which it is NULL.
 ASSIGNMENT = re.compile(

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.core.errors import cause
 from schema_guard.lint.context import RULES, Finding, Scene, told
-from schema_guard.lint.recorder import Act, Performance
+from schema_guard.runner.recorder import Act, Performance
 from schema_guard.sql.parser import Raw
 
 Names = set[tuple[str, str, str]]

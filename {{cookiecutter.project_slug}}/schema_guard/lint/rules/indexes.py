@@ -6,8 +6,8 @@ from copy import copy
 from alembic.operations import ops
 
 from schema_guard.lint.context import Hits, Scene, rule
-from schema_guard.lint.recorder import Act
 from schema_guard.online_ddl.rewrite import Alone
+from schema_guard.runner.recorder import Act
 
 WIDE = 3
 INDEX = re.compile(

@@ -3,8 +3,8 @@
 from alembic.operations import ops
 
 from schema_guard.lint.context import Hits, Scene, changes_schema, is_raw, rule
-from schema_guard.lint.recorder import Act
 from schema_guard.online_ddl.rewrite import in_place
+from schema_guard.runner.recorder import Act
 
 
 def _name(act: Act) -> str:

@@ -3,8 +3,8 @@
 from alembic.operations import ops
 
 from schema_guard.lint.context import Hits, Scene, is_raw, rule
-from schema_guard.lint.recorder import Act, Rebuild
 from schema_guard.online_ddl.rewrite import Alone
+from schema_guard.runner.recorder import Act, Rebuild
 
 
 @rule("drop-table", "The running release still uses it, and its rows are lost.")
