@@ -75,7 +75,7 @@ def test_a_person_is_asked(any_project: Project) -> None:
 
         yes = typed(any_project, ["1"], *migrate, DATABASE_URL=url)
         assert yes.status == 0, yes.output
-        assert "users.username is gone. Was it renamed?" in yes.output
+        assert "users.username is no longer in the models. Was it renamed?" in yes.output
         assert "1. to users.login" in yes.output  # the likeliest first
         assert "2. to users.handle" in yes.output
         (path,) = versions.glob("*_login.py")
@@ -100,7 +100,7 @@ def test_a_drop_is_asked_twice(any_project: Project) -> None:
         with user_model(any_project, "", ""):
             nobody = any_project.flask("db", "migrate", "-m", "less", DATABASE_URL=url)
             assert nobody.status == 1
-            assert "There is nobody to ask. Nothing was written." in nobody.output
+            assert "Not an interactive terminal. Nothing was written." in nobody.output
             assert "--drop roles.description" in nobody.output
             ours, theirs = pty.openpty()
             unseen = subprocess.run(  # with its output in a pipe nobody sees a question

@@ -59,3 +59,20 @@ def test_values_of_an_enum_come_and_go(service: Service, kind: str) -> None:
     service.models(things(), users())
     service.change("drop=things.colour", "drop=users.likes")
     service.downgrade()
+
+
+def test_a_value_added_alone_is_a_revision_that_runs_both_ways(service: Service) -> None:
+    service.models(things(sa.Column("colour", colours("red"))))
+    service.change()
+    service.insert("things", [{"id": 1, "colour": "red"}])
+    service.models(things(sa.Column("colour", colours("red", "it's :new"))))
+    text = service.migrate()
+    assert text is not None
+    compile(text, "revision", "exec")
+    service.upgrade()
+    service.insert("things", [{"id": 2, "colour": "it's :new"}])
+    assert service.migrate() is None
+    service.run("DELETE FROM things WHERE id = 2")
+    service.downgrade()
+    service.upgrade()
+    assert service.rows("SELECT id, colour FROM things") == [(1, "red")]

@@ -32,7 +32,7 @@ def test_what_is_required_is_filled(service: Service) -> None:
 
     refused = service.refused()
     assert "--fill users.word:VALUE" in refused
-    assert "users.bio is to be required" in refused
+    assert "users.bio becomes NOT NULL" in refused
     flags = [f"fill=users.{name}:{value}" for name, (_, value) in kinds.items()]
     for wrong in ("fill=users.number:many", "fill=users.kind:none", "fill=users.extra:{"):
         part = wrong.rpartition(":")[0]

@@ -1,7 +1,7 @@
 """What `flask db migrate` proposes, once it has asked about all that autogenerate cannot know.
 
-Promise: no table and no column is dropped unasked, and what is required has a value in the rows
-that are there. Alembic finds the differences; this module asks what they mean, and has those that
+Promise: no table and no column is dropped unasked, and existing rows get a value in a column that
+becomes NOT NULL. Alembic finds the differences; this module asks what they mean, and has those that
 are left found again, see renames.py.
 """
 
@@ -22,10 +22,11 @@ from schema_guard.autogenerate.check_constraints import (
 from schema_guard.autogenerate.enum_types import with_types
 from schema_guard.autogenerate.fill_values import fill_value, model_default
 from schema_guard.autogenerate.op_order import needed, ordered
-from schema_guard.autogenerate.questioner import NOTHING, Questions
+from schema_guard.autogenerate.questioner import NOTHING, Questioner
 from schema_guard.autogenerate.renames import Renames
 from schema_guard.autogenerate.similarity import best_columns, best_tables
 from schema_guard.core.errors import GuardError
+from schema_guard.online_ddl.rewrite import Comment, Pass, rewrite, with_parts
 from schema_guard.operations.backfilling import Fill
 from schema_guard.revisions.heads import refuse_two
 
@@ -43,40 +44,36 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
     if environment is None or not revision or not revision.command_args["autogenerate"]:
         return
     script = directives[0]
-    proposal = Proposal(context, Questions(list(environment.get_x_argument())))
+    questioner = Questioner(list(environment.get_x_argument()))
+    detector = Autodetector(context, questioner)
     if not getattr(environment.config.cmd_opts, "autogenerate", False):  # `flask db check`
-        script.upgrade_ops.ops[:] = proposal.completed(script.upgrade_ops.ops, Renames())
+        script.upgrade_ops.ops = detector.completed(script.upgrade_ops.ops, Renames())
         return
     if script.head == "head":
         refuse_two(environment.script, context.get_current_heads())
-    found = proposal.find(script.upgrade_ops.ops)
+    found = detector.detect(script.upgrade_ops.ops)
     if not found:
         directives[:] = []
         logger.info("No changes in schema detected.")
         return
-    undone = [_without_requiring(each.reverse()) for each in reversed(found)]
-    with_bound_checks(undone, context)
-    # Only what is written needs them: they would slow every start.
-    from schema_guard.lint.annotate import remark  # noqa: PLC0415
-    from schema_guard.online_ddl.rewrite import safe  # noqa: PLC0415
-
-    written = safe(needed(proposal.filled(found)), context.dialect)
-    remark(context, written)
-    script.upgrade_ops.ops[:] = written
-    script.downgrade_ops.ops[:] = safe(needed(undone), context.dialect)
+    script.upgrade_ops.ops = detector.upgrade(found)
+    script.downgrade_ops.ops = detector.downgrade(found)
 
 
-class Proposal:
-    """The differences between the models and a database, as far as they are understood."""
+class Autodetector:
+    """The differences between the models and a database, as far as they are understood.
 
-    def __init__(self, context: MigrationContext, questions: Questions) -> None:
+    Each pass takes operations and returns operations; none changes what it is given.
+    """
+
+    def __init__(self, context: MigrationContext, questioner: Questioner) -> None:
         """Ask about what is compared in a context."""
-        self.context, self.questions = context, questions
+        self.context, self.questioner = context, questioner
         self.metadata: MetaData = context.opts["target_metadata"]
         self.values: dict[tuple[str, str], str] = {}
         self.unclear: set[str] = set()  # new columns that may be old ones
 
-    def find(self, found: list[Any]) -> list[Any]:
+    def detect(self, found: list[Any]) -> list[Any]:
         """Ask what is renamed, what is to go, and what is to be filled; return the operations.
 
         Args:
@@ -90,57 +87,73 @@ class Proposal:
         if renames.tables:
             found = self._compare(renames)
         renames.columns = self._renamed_columns(found, renames)
-        if renames:
+        if renames.tables or renames.columns:
             made = renames.operations(self.context, self.metadata)
             found = [*made, *self._compare(renames)]
         self._ask_values(found)
-        self.questions.settle()
+        self.questioner.require_answers()
         return self.completed(found, renames)
 
     def completed(self, found: list[Any], renames: Renames) -> list[Any]:
         """Return what autogenerate has found with what it does not see, in order."""
         connection: Any = self.context.connection
         inspector = renames.seen(inspect(connection))
-        found += changed_checks(self.context, inspector, self.metadata)
-        with_checks(found, inspector)
+        changed = changed_checks(self.context, inspector, self.metadata)
+        found = with_checks([*found, *changed], inspector)
         found = with_types(self.context, ordered(found), inspector)
         connection.rollback()
         return found
 
-    def filled(self, found: list[Any]) -> Iterator[Any]:
-        """Return the operations, with required columns filled before they are required."""
+    def upgrade(self, found: list[Any]) -> list[Any]:
+        """Return what the revision does: filled, in safe forms, with comments."""
+        # Only what is written needs it: it would slow every start.
+        from schema_guard.lint.annotate import annotated  # noqa: PLC0415
+
+        filled = needed(self._filled(found))
+        return annotated(self.context, rewrite(filled, self.context.dialect))
+
+    def downgrade(self, found: list[Any]) -> list[Any]:
+        """Return what undoes it, in safe forms."""
+        undone = [_without_requiring(each.reverse()) for each in reversed(found)]
+        undone = needed(with_bound_checks(undone, self.context))
+        if all(isinstance(each, Comment) for each in undone):
+            undone = [*undone, Pass()]  # comments alone are no body
+        return rewrite(undone, self.context.dialect)
+
+    def _filled(self, found: list[Any]) -> Iterator[Any]:
+        """Return the operations, with columns filled before they become NOT NULL."""
         for operation in found:
             if not isinstance(operation, ops.ModifyTableOps):
                 yield operation
                 continue
-            require = []
-            for number, part in enumerate(operation.ops):
+            parts, before, after = [], [], []
+            for part in operation.ops:
                 column = _column(part)
                 value = self.values.get((operation.table_name, column))
                 if value is None:
+                    parts.append(part)
                     continue
                 fill = Fill(operation.table_name, column, value, operation.schema)
                 if isinstance(part, ops.AddColumnOp):
-                    operation.ops[number], required = _in_two_steps(part)
-                    require.append((fill, required))
+                    nullable, required = _in_two_steps(part)
+                    parts.append(nullable)
+                    after += [fill, with_parts(operation, [required])]
                 else:
-                    yield fill
-            yield operation
-            for fill, required in require:
-                yield fill
-                yield ops.ModifyTableOps(operation.table_name, [required], schema=operation.schema)
+                    parts.append(part)
+                    before.append(fill)
+            yield from [*before, with_parts(operation, parts), *after]
 
     def _check_models(self, found: list[Any]) -> None:
         """Refuse to drop most tables: the models are probably not there."""
         gone = [operation for operation in found if isinstance(operation, ops.DropTableOp)]
-        asked = [each for each in gone if ("drop-table", _name(each)) not in self.questions.unused]
+        asked = [each for each in gone if ("drop-table", _name(each)) not in self.questioner.unused]
         made = sum(isinstance(operation, ops.CreateTableOp) for operation in found)
         kept = len(self.metadata.tables) - made
         if asked and len(gone) > max(made, kept):
             raise GuardError(
                 f"{len(gone)} of {len(gone) + kept} tables have no model any more: the models are"
-                " probably not imported. Put them into app/models/, or import them in"
-                f" create_app(). {NOTHING} To drop the tables all the same, name each: "
+                " probably not imported. Import their modules where the application is made."
+                f" {NOTHING} To drop the tables all the same, name each: "
                 + " ".join(f"--drop-table {_name(each)}" for each in asked)
             )
 
@@ -154,13 +167,13 @@ class Proposal:
         renamed = {}
         for each in [operation for operation in found if isinstance(operation, ops.DropTableOp)]:
             likely = [] if each.schema else best_tables(self.context, each.to_table(), new)
-            name = self.questions.successor(_name(each), likely, list(self.metadata.tables))
+            name = self.questioner.ask_rename(_name(each), likely, list(self.metadata.tables))
             if name is not None:
                 renamed[each.table_name] = name
                 new.pop(name, None)
         inspector = inspect(self.context.connection)
         there = set(inspector.get_table_names())
-        return self._with_told("rename-table", "", renamed, there, set(self.metadata.tables))
+        return self._with_flags("rename-table", "", renamed, there, set(self.metadata.tables))
 
     def _renamed_columns(self, found: list[Any], renames: Renames) -> dict[str, dict[str, str]]:
         """Ask the same of columns; return new names by old ones, by the table's new name."""
@@ -179,11 +192,11 @@ class Proposal:
                 likely = [] if operation.schema else best_columns(self.context, old, new)
                 what = f"{_name(operation)}.{part.column_name}"
                 columns = self.metadata.tables[_name(operation)].columns
-                name = self.questions.successor(what, likely, [each.name for each in columns])
+                name = self.questioner.ask_rename(what, likely, [each.name for each in columns])
                 if name is not None:
                     renamed.setdefault(operation.table_name, {})[part.column_name] = name
                     new.pop(name, None)
-                elif self.questions.open:
+                elif self.questioner.unanswered:
                     self.unclear |= {f"{operation.table_name}.{name}" for name in likely}
         inspector = inspect(self.context.connection)
         for table, model in self.metadata.tables.items():
@@ -191,14 +204,14 @@ class Proposal:
                 there = {each["name"] for each in inspector.get_columns(renames.before(table))}
                 wanted = {column.name for column in model.columns}
                 own = renamed.get(table, {})
-                own = self._with_told("rename", f"{table}.", own, there, wanted)
+                own = self._with_flags("rename", f"{table}.", own, there, wanted)
                 renamed |= {table: own} if own else {}
         return renamed
 
-    def _with_told(
+    def _with_flags(
         self, flag: str, place: str, renamed: dict[str, str], there: set[str], wanted: set[str]
     ) -> dict[str, str]:
-        """Return renames with those that only flags know of, such as two names that change places.
+        """Return renames with those that only flags give, such as two names that change places.
 
         Args:
             flag: `rename` or `rename-table`.
@@ -208,10 +221,10 @@ class Proposal:
             wanted: the names in the models.
         """
         for old in sorted(there):
-            new = self.questions.unused.get((flag, f"{place}{old}"))
+            new = self.questioner.unused.get((flag, f"{place}{old}"))
             if new in wanted:
                 renamed = renamed | {old: new}
-                self.questions.flag(flag, f"{place}{old}")
+                self.questioner.flag(flag, f"{place}{old}")
         for old, new in renamed.items():
             taken = new in there and new not in renamed
             if taken or list(renamed.values()).count(new) > 1:
@@ -221,7 +234,7 @@ class Proposal:
         return renamed
 
     def _ask_values(self, found: list[Any]) -> None:
-        """Ask what rows that are there get in the columns that are to be required."""
+        """Ask for the value of existing rows in columns that become NOT NULL."""
         for operation in found:
             parts = operation.ops if isinstance(operation, ops.ModifyTableOps) else []
             for part in parts:
@@ -230,8 +243,8 @@ class Proposal:
                     continue
                 table = self.metadata.tables[_name(operation)]
                 column = table.columns[_column(part)]
-                why = f"{what} is " + ("new and required" if _is_new(part) else "to be required")
-                words = self.questions.value(what, why, model_default(column))
+                why = f"{what} " + ("is new and NOT NULL" if _is_new(part) else "becomes NOT NULL")
+                words = self.questioner.ask_value(what, why, model_default(column))
                 if words is not None:
                     dialect = self.context.dialect.name
                     key = operation.table_name, column.name
@@ -258,7 +271,7 @@ class Proposal:
 
 
 def requires(part: Any) -> bool:
-    """Return whether an operation fails on rows that are there, for want of a value."""
+    """Return whether an operation fails on existing rows, for want of a value."""
     if isinstance(part, ops.AddColumnOp):
         column = part.column
         given = column.server_default is not None or column.computed or column.identity
@@ -280,9 +293,9 @@ def _name(operation: Any) -> str:
 
 
 def _in_two_steps(part: ops.AddColumnOp) -> tuple[ops.AddColumnOp, ops.AlterColumnOp]:
-    """Return what adds a column that may be empty, and what then requires it."""
+    """Return what adds a nullable column, and what then makes it NOT NULL."""
     wanted = part.column
-    empty: Column[Any] = Column(wanted.name, wanted.type, comment=wanted.comment)
+    nullable: Column[Any] = Column(wanted.name, wanted.type, comment=wanted.comment)
     require = ops.AlterColumnOp(
         part.table_name,
         wanted.name,
@@ -292,12 +305,15 @@ def _in_two_steps(part: ops.AddColumnOp) -> tuple[ops.AddColumnOp, ops.AlterColu
         existing_comment=wanted.comment,
         modify_nullable=False,
     )
-    return ops.AddColumnOp(part.table_name, empty, schema=part.schema), require
+    return ops.AddColumnOp(part.table_name, nullable, schema=part.schema), require
 
 
 def _without_requiring(operation: Any) -> Any:
-    """Let a downgrade bring back a column without its values, on a table with rows."""
-    for number, part in enumerate(getattr(operation, "ops", ())):
-        if isinstance(part, ops.AddColumnOp) and requires(part):
-            operation.ops[number], _ = _in_two_steps(part)
-    return operation
+    """Return what brings a column back without its values, on a table with rows: nullable."""
+    if not isinstance(operation, ops.ModifyTableOps):
+        return operation
+    parts = [
+        _in_two_steps(part)[0] if isinstance(part, ops.AddColumnOp) and requires(part) else part
+        for part in operation.ops
+    ]
+    return with_parts(operation, parts)

@@ -4,7 +4,7 @@ Promise: such a CHECK gets the enum's new values, and goes with its column. Alem
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from alembic.operations import ops
@@ -13,6 +13,7 @@ from sqlalchemy import CheckConstraint, Inspector, MetaData
 from sqlalchemy.sql.elements import conv
 
 from schema_guard.autogenerate.server_defaults import TEXT
+from schema_guard.online_ddl.rewrite import with_parts
 
 COLON = re.compile(r"(?<!:):(?!:)")
 
@@ -48,30 +49,44 @@ def _check(name: str, table: str, condition: str) -> ops.CreateCheckConstraintOp
     return ops.CreateCheckConstraintOp(conv(name), table, COLON.sub(r"\\:", condition))
 
 
-def with_checks(found: list[Any], inspector: Inspector) -> None:
-    """Have the CHECKs of columns that are dropped go first: only PostgreSQL does by itself."""
-    for each, drop in _drops(found):
-        word = re.compile(rf"(?<!\w){re.escape(drop.column_name)}(?!\w)")
-        gone = {getattr(part, "constraint_name", None) for part in each.ops}
+def with_checks(found: list[Any], inspector: Inspector) -> list[Any]:
+    """Return operations that drop a column's CHECKs before the column.
+
+    Only PostgreSQL does so by itself.
+    """
+
+    def dropped(each: ops.ModifyTableOps, column: str) -> Iterator[Any]:
+        word = re.compile(rf"(?<!\w){re.escape(column)}(?!\w)")
         for name, condition in checks(inspector, each.table_name).items():
-            if word.search(TEXT.sub("", condition)) and name not in gone:
-                each.ops.insert(0, _check(name, each.table_name, condition).reverse())
+            if word.search(TEXT.sub("", condition)):
+                yield _check(name, each.table_name, condition).reverse()
+
+    return [_with_drops(each, dropped) for each in found]
 
 
-def with_bound_checks(undone: list[Any], context: MigrationContext) -> None:
-    """Have the same in a downgrade, of columns that an upgrade adds with their CHECKs."""
+def with_bound_checks(undone: list[Any], context: MigrationContext) -> list[Any]:
+    """Return the same for a downgrade, of columns that an upgrade adds with their CHECKs."""
     compiler = context.dialect.statement_compiler(context.dialect, None)
-    for each, drop in _drops(undone):
+
+    def dropped(each: ops.ModifyTableOps, column: str) -> Iterator[Any]:
         model = context.opts["target_metadata"].tables[each.table_name]
         for check in model.constraints:
             rule = getattr(check, "_type_bound", False) and check._create_rule  # noqa: SLF001
-            columns = {column.name for column in getattr(check, "columns", ())}
-            if rule and rule(compiler) and drop.column_name in columns:
-                name = conv(str(check.name))
-                each.ops.insert(0, ops.DropConstraintOp(name, each.table_name, "check"))
+            columns = {each.name for each in getattr(check, "columns", ())}
+            if rule and rule(compiler) and column in columns:
+                yield ops.DropConstraintOp(conv(str(check.name)), each.table_name, "check")
+
+    return [_with_drops(each, dropped) for each in undone]
 
 
-def _drops(found: list[Any]) -> Iterator[tuple[Any, ops.DropColumnOp]]:
-    for each in found:
-        parts = each.ops if isinstance(each, ops.ModifyTableOps) and not each.schema else []
-        yield from [(each, part) for part in parts if isinstance(part, ops.DropColumnOp)]
+def _with_drops(operation: Any, dropped: Callable[[ops.ModifyTableOps, str], Iterator[Any]]) -> Any:
+    """Return the changes of a table with what has to be dropped before its columns."""
+    if not isinstance(operation, ops.ModifyTableOps) or operation.schema:
+        return operation
+    parts: list[Any] = list(operation.ops)
+    for part in operation.ops:
+        if isinstance(part, ops.DropColumnOp):
+            gone = {getattr(other, "constraint_name", None) for other in parts}
+            drops = dropped(operation, part.column_name)
+            parts = [*(each for each in drops if each.constraint_name not in gone), *parts]
+    return with_parts(operation, parts)

@@ -15,32 +15,38 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Inspector, MetaData
 from sqlalchemy.dialects import postgresql
 
+from schema_guard.online_ddl.rewrite import Comment
 
-class Call(MigrateOperation):
-    """A call of a function of operations/enums.py; its undoing is another one, or none."""
 
-    def __init__(self, function: str, arguments: str, undone: "Call | None" = None) -> None:
-        """Take the arguments as they are to be written."""
+class EnumOp(MigrateOperation):
+    """A call of a function of operations/enums.py."""
+
+    def __init__(self, function: str, *arguments: str, undone: "tuple[str, ...]" = ()) -> None:
+        """Take the arguments as they are to be written.
+
+        Args:
+            function: its name.
+            arguments: Python.
+            undone: function and arguments of what undoes it; PostgreSQL removes no value.
+        """
         self.function, self.arguments, self.undone = function, arguments, undone
 
-    def reverse(self) -> "Call":
+    def reverse(self) -> MigrateOperation:
         """Return what undoes it."""
-        if self.undone is None:
-            return Call("", "# PostgreSQL removes no value from a type: it stays.")
-        self.undone.undone = self
-        return self.undone
+        if not self.undone:
+            return Comment("PostgreSQL removes no value from a type: it stays.")
+        function, *arguments = self.undone
+        return EnumOp(function, *arguments, undone=(self.function, *self.arguments))
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `flask db check` tells it."""
-        return (self.function, self.arguments)
+        return (self.function, *self.arguments)
 
 
-@renderers.dispatch_for(Call)
-def _render(context: AutogenContext, call: Call) -> str:
-    if not call.function:
-        return call.arguments
-    context.imports.add(f"from schema_guard.operations.enums import {call.function}")
-    return f"{call.function}({call.arguments})"
+@renderers.dispatch_for(EnumOp)
+def _render(context: AutogenContext, operation: EnumOp) -> str:
+    context.imports.add(f"from schema_guard.operations import {operation.function}")
+    return f"{operation.function}({', '.join(operation.arguments)})"
 
 
 def with_types(context: MigrationContext, found: list[Any], inspector: Inspector) -> list[Any]:
@@ -63,18 +69,16 @@ def with_types(context: MigrationContext, found: list[Any], inspector: Inspector
             continue
         for number, value in enumerate(values):
             if value not in there[name]:
-                after = f", after={values[number - 1]!r}" if number else ""
-                before.append(Call("add_enum_value", f"{name!r}, {value!r}{after}"))
+                after = [f"after={values[number - 1]!r}"] if number else []
+                before.append(EnumOp("add_enum_value", repr(name), repr(value), *after))
     gone = {name for name in _used(found) if name in there and name not in wanted}
     after_all = [_create(name, there[name]).reverse() for name in sorted(gone)]
     return [*before, *found, *after_all]
 
 
-def _create(name: str, values: list[str]) -> Call:
-    drop = Call("drop_enum", repr(name))
-    create = Call("create_enum", ", ".join(map(repr, [name, *values])), drop)
-    drop.undone = create
-    return create
+def _create(name: str, values: list[str]) -> EnumOp:
+    words = [repr(word) for word in (name, *values)]
+    return EnumOp("create_enum", *words, undone=("drop_enum", repr(name)))
 
 
 def _types(context: MigrationContext, metadata: MetaData) -> Iterator[tuple[str, list[str]]]:

@@ -5,18 +5,23 @@ from typing import Any
 
 from alembic.operations import ops
 
+from schema_guard.online_ddl.rewrite import table_of, with_parts
 
-def ordered(found: list[Any]) -> list[Any]:
+
+def ordered(found: Iterable[Any]) -> list[Any]:
     """Return operations in an order that every DBMS takes.
 
     A foreign key goes before the index that it needs, and comes after it; tables go last, those
     that refer to others before these. Alembic leaves it to chance.
     """
-    for operation in found:
-        if isinstance(operation, ops.ModifyTableOps):
-            operation.ops.sort(key=_rank)
-    drops = [each for each in found if isinstance(each, ops.DropTableOp)]
-    return [each for each in found if each not in drops] + _children_first(drops)
+    sorted_parts = [
+        with_parts(each, sorted(each.ops, key=_rank))
+        if isinstance(each, ops.ModifyTableOps)
+        else each
+        for each in found
+    ]
+    drops = [each for each in sorted_parts if isinstance(each, ops.DropTableOp)]
+    return [each for each in sorted_parts if each not in drops] + _children_first(drops)
 
 
 def needed(found: Iterable[Any]) -> list[Any]:
@@ -26,12 +31,19 @@ def needed(found: Iterable[Any]) -> list[Any]:
     """
     kept = list(found)
     for drop in [each for each in kept if isinstance(each, ops.DropTableOp)]:
-        for each in kept[: kept.index(drop)]:
-            if isinstance(each, ops.ModifyTableOps) and _of(each) == _of(drop):
-                each.ops[:] = [part for part in each.ops if not isinstance(part, ops.DropIndexOp)]
-            elif isinstance(each, ops.DropIndexOp) and (each.schema, each.table_name) == _of(drop):
-                kept.remove(each)
+        place = kept.index(drop)
+        kept = [*_without_indexes(kept[:place], drop), *kept[place:]]
     return [each for each in kept if not isinstance(each, ops.ModifyTableOps) or each.ops]
+
+
+def _without_indexes(before: list[Any], drop: ops.DropTableOp) -> Iterable[Any]:
+    for each in before:
+        same = table_of(each) == table_of(drop)
+        if same and isinstance(each, ops.ModifyTableOps):
+            parts = [part for part in each.ops if not isinstance(part, ops.DropIndexOp)]
+            yield with_parts(each, parts)
+        elif not (same and isinstance(each, ops.DropIndexOp)):
+            yield each
 
 
 def _rank(part: Any) -> int:
@@ -40,13 +52,9 @@ def _rank(part: Any) -> int:
     return 2 if isinstance(part, ops.CreateForeignKeyOp) else 1
 
 
-def _of(operation: Any) -> tuple[str | None, str]:
-    return operation.schema, operation.table_name
-
-
 def _children_first(drops: list[ops.DropTableOp]) -> list[ops.DropTableOp]:
     """Return drops so that no table is referred to when it goes, but in a circle."""
-    left = {_of(drop): drop for drop in drops}
+    left = {(drop.schema, drop.table_name): drop for drop in drops}
     needs = {
         key: {
             tuple(fk.target_fullname.rsplit(".", 1)[0].rpartition(".")[::2])

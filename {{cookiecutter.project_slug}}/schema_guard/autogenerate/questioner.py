@@ -1,7 +1,7 @@
 """What `flask db migrate` asks, and the flags that answer it.
 
-Promise: nothing is guessed. Without a terminal every question that no flag answers is told at once,
-with its flags, and nothing is written.
+Promise: nothing is guessed. Without a terminal every question that no flag answers is listed, with
+its flags, and nothing is written.
 """
 
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ FLAGS = {
     "rename-table": "TABLE:NEW was renamed.",
     "drop": "TABLE.COLUMN is to go, with its values.",
     "drop-table": "TABLE is to go, with its rows.",
-    "fill": "TABLE.COLUMN:VALUE is what rows get that are there and have none.",
+    "fill": "TABLE.COLUMN:VALUE for existing rows that have none.",
 }
 NOTHING = "Nothing was written."
 
 
 @dataclass
-class Questions:
+class Questioner:
     """Questions, answered by flags or by a person.
 
     Attributes:
@@ -32,7 +32,7 @@ class Questions:
 
     flags: list[str]
     unused: dict[tuple[str, str], str] = field(init=False)
-    open: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Read the flags.
@@ -58,8 +58,8 @@ class Questions:
         """Return what a flag says of something; None if it is not given."""
         return self.unused.pop((flag, key), None)
 
-    def successor(self, what: str, candidates: list[str], names: list[str]) -> str | None:
-        """Ask what something that is gone has become.
+    def ask_rename(self, what: str, candidates: list[str], names: list[str]) -> str | None:
+        """Ask what something that the models no longer have has become.
 
         Args:
             what: as in `users.name`, or `users` for a table.
@@ -67,7 +67,7 @@ class Questions:
             names: what a flag may name: all that is there by the models.
 
         Returns:
-            The new name; None if it is to go, or (see `settle`) nobody knows.
+            The new name; None if it is to go, or (see `require_answers`) nobody knows.
         """
         column = "." in what
         rename, drop = ("rename", "drop") if column else ("rename-table", "drop-table")
@@ -81,18 +81,18 @@ class Questions:
         place = what.rpartition(".")[0]
         shown = {name: f"{place}.{name}" if column else name for name in candidates}
         if not is_interactive():
-            lines = [f"{what} is gone from the models:"]
+            lines = [f"{what} is no longer in the models:"]
             lines += [f"  --{rename} {what}:{name}" for name in candidates]
-            self.open.append("\n".join([*lines, f"  --{drop} {what}"]))
+            self.unanswered.append("\n".join([*lines, f"  --{drop} {what}"]))
             return None
         new = choose(what, shown)
         content = "its values" if column else "its rows"
         if new is None and not click.confirm(f"Drop {what}, and {content}?"):
-            raise GuardError(f"{what} is gone from the models, and not to be dropped. {NOTHING}")
+            raise GuardError(f"{what} is no longer in the models, and not to be dropped. {NOTHING}")
         return new
 
-    def value(self, what: str, why: str, default: str | None) -> str | None:
-        """Ask what rows that are there get in a column.
+    def ask_value(self, what: str, why: str, default: str | None) -> str | None:
+        """Ask for the value of existing rows in a column.
 
         Args:
             what: as in `users.phone`.
@@ -103,25 +103,25 @@ class Questions:
         if value is not None:
             return value
         if is_interactive():
-            asked = click.prompt(f"{why}. What do rows that are there get in {what}?", default)
+            asked = click.prompt(f"{why}. Value for existing rows of {what}", default)
             return str(asked)
-        self.open.append(f"{why}:\n  --fill {what}:{default or 'VALUE'}")
+        self.unanswered.append(f"{why}:\n  --fill {what}:{default or 'VALUE'}")
         return None
 
-    def settle(self) -> None:
+    def require_answers(self) -> None:
         """Go on only if everything is answered.
 
         Raises:
-            GuardError: there was nobody to ask, or a flag was not needed.
+            GuardError: a question was not answered, or a flag was not needed.
         """
-        if self.open:
+        if self.unanswered:
             raise GuardError(
-                f"There is nobody to ask. {NOTHING} Run `flask db migrate` again in a terminal, or"
-                " with one of these flags for each:\n" + "\n".join(self.open)
+                f"Not an interactive terminal. {NOTHING} Run `flask db migrate` again in one, or"
+                " answer each with a flag:\n" + "\n".join(self.unanswered)
             )
         for flag, key in self.unused:
             raise GuardError(
-                f"--{flag} {key}: the models and the database call for none. {NOTHING}"
+                f"--{flag} {key}: the models and the database do not call for it. {NOTHING}"
             )
 
 
@@ -131,7 +131,7 @@ def choose(what: str, candidates: dict[str, str]) -> str | None:
         ((name, shown),) = candidates.items()
         return name if click.confirm(f"Was {what} renamed to {shown}?") else None
     if candidates:
-        click.echo(f"{what} is gone. Was it renamed?")
+        click.echo(f"{what} is no longer in the models. Was it renamed?")
         for number, shown in enumerate(candidates.values(), 1):
             click.echo(f"  {number}. to {shown}")
         click.echo("  0. no")

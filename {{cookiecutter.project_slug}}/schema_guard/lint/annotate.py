@@ -1,4 +1,4 @@
-"""What `flask db migrate` says above an operation that stops others, or breaks what runs."""
+"""The comments that `flask db migrate` writes above operations that block others or break them."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from sqlalchemy import func, select, table
 from schema_guard.dialects.base import backend
 from schema_guard.lint.context import Scene
 from schema_guard.lint.rules import RULES, judge
-from schema_guard.online_ddl.rewrite import Alone, Block, Comment, Online
+from schema_guard.online_ddl.rewrite import AutocommitBlock, Block, Comment, OnlineBlock, with_parts
 from schema_guard.runner.recorder import Act, Rebuild
 from schema_guard.sql.parser import read
 
@@ -28,37 +28,49 @@ IN_PLACE = {
 }
 
 
-def remark(context: MigrationContext, written: list[Any]) -> None:
-    """Put comments above the operations of a revision about which the rules have something to say.
+def annotated(context: MigrationContext, written: list[Any]) -> list[Any]:
+    """Return the operations of a revision with comments above those that a rule finds fault with.
 
     A table of SQLite that has few rows here may be rebuilt: how many they are stands in the comment
     that allows it, for those who review it.
 
     Args:
         context: of the comparison.
-        written: the operations; they are changed.
+        written: the operations.
     """
     places = list(_places(context, written))
-    scene = Scene(context.dialect, acts=[act for act, _, _ in places])
+    scene = Scene(context.dialect, acts=[act for act, _ in places])
     findings = list(judge(scene))
     here: dict[str, str] = {}  # the names that tables have now, by those that they get
-    for act, _, _ in places:
+    for act, _ in places:
         if isinstance(act.operation, ops.RenameTableOp):
             old, new = act.operation.table_name, act.operation.new_table_name
             here[new] = here.pop(old, old)
-    for act, container, operation in reversed(places):
-        names = [each.rule for each in findings if each.act is act]
-        for name in dict.fromkeys(names):
-            if name in SAID:
-                continue
-            comment = Comment(_words(context, name, here.get(act.table or "", act.table)))
-            at = next(i for i, each in enumerate(container) if each is operation)
-            container.insert(at, comment)
+    comments: dict[int, list[str]] = {}  # by the operation that they go above
+    for act, operation in places:
+        names = [each.rule for each in findings if each.act is act and each.rule not in SAID]
+        table_name = here.get(act.table or "", act.table)
+        words = [_words(context, name, table_name) for name in dict.fromkeys(names)]
+        comments.setdefault(id(operation), []).extend(words)
+    return _with_comments(written, comments)
 
 
-def _words(context: MigrationContext, name: str, of: str | None) -> str:
-    if name == REBUILD and context.connection is not None and of:
-        query = select(func.count()).select_from(table(of))
+def _with_comments(operations: list[Any], comments: dict[int, list[str]]) -> list[Any]:
+    found: list[Any] = []
+    for each in operations:
+        found += [Comment(words) for words in comments.get(id(each), ())]
+        if isinstance(each, Block):
+            found.append(type(each)(_with_comments(each.ops, comments)))
+        elif isinstance(each, ops.ModifyTableOps):
+            found.append(with_parts(each, _with_comments(each.ops, comments)))
+        else:
+            found.append(each)
+    return found
+
+
+def _words(context: MigrationContext, name: str, table_name: str | None) -> str:
+    if name == REBUILD and context.connection is not None and table_name:
+        query = select(func.count()).select_from(table(table_name))
         number = context.connection.scalar(query) or 0
         context.connection.rollback()
         if number <= FEW:
@@ -69,32 +81,31 @@ def _words(context: MigrationContext, name: str, of: str | None) -> str:
 
 def _places(
     context: MigrationContext, operations: list[Any], *, alone: bool = False, online: bool = False
-) -> Iterator[tuple[Act, list[Any], Any]]:
-    """Return each operation as an act, with where its comment goes: a list, and before what."""
+) -> Iterator[tuple[Act, Any]]:
+    """Return what is performed, with the operation above which a comment on it goes."""
     transaction = 0
     for each in operations:
         if isinstance(each, Block):
-            inside = isinstance(each, Alone), isinstance(each, Online)
-            for act, container, operation in _places(
-                context, each.ops, alone=inside[0], online=inside[1]
-            ):
+            inside = {
+                "alone": isinstance(each, AutocommitBlock),
+                "online": isinstance(each, OnlineBlock),
+            }
+            for act, operation in _places(context, each.ops, **inside):
                 transaction += 1
                 act.transaction = transaction
-                yield act, container, operation
+                yield act, operation
             transaction += 1
             continue
         parts = each.ops if isinstance(each, ops.ModifyTableOps) else None
-        container = operations if parts is None else parts
-        for part in [each] if parts is None else list(parts):
+        for part in [each] if parts is None else parts:
             sent = [part]
             if isinstance(part, ops.ExecuteSQLOp):
                 read_as = read(str(part.sqltext), backend(context.dialect))
                 sent = [operation for operation, _ in read_as]
             for operation in sent:
-                act = Act(operation, 0, transaction, alone=alone, online=online)
-                yield act, container, part
+                yield Act(operation, 0, transaction, alone=alone, online=online), part
         if parts is not None and _rebuilds(context, parts):
-            yield Act(Rebuild(each.table_name, each.schema, parts)), operations, each
+            yield Act(Rebuild(each.table_name, each.schema, list(parts))), each
 
 
 def _rebuilds(context: MigrationContext, parts: list[Any]) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.types import NullType
 from schema_guard.dialects.base import backend
 from schema_guard.lint.schema_state import Shape
 from schema_guard.online_ddl.render import render_item
-from schema_guard.online_ddl.rewrite import Block, Comment, in_place, safe
+from schema_guard.online_ddl.rewrite import Block, Comment, in_place, rewrite
 from schema_guard.runner.recorder import Act, Rebuild
 from schema_guard.sql.parser import Raw
 
@@ -124,14 +124,14 @@ class Scene:
 
     def safely(self, *operations: Any) -> str:
         """Return the code of operations in the forms that stop nobody."""
-        return self.code(*safe(operations, self.dialect))
+        return self.code(*rewrite(operations, self.dialect))
 
     def allow(self, name: str, act: Act, reason: str) -> str:
         """Return the code of an act that somebody has decided on."""
         comment = Comment(f"schema_guard: allow {name} -- {reason}")
         if act.source is not None:
             return f"# {comment.text}\n{act.source}"
-        forms = safe([act.operation if act.sql is None else self.sent(act)], self.dialect)
+        forms = rewrite([act.operation if act.sql is None else self.sent(act)], self.dialect)
         _insert(forms, comment, act)
         return self.code(*forms)
 

@@ -37,13 +37,13 @@ class Block(MigrateOperation):
         self.ops = operations
 
 
-class Alone(Block):
+class AutocommitBlock(Block):
     """Operations of PostgreSQL outside a transaction, each committed by itself."""
 
     opened = "with op.get_context().autocommit_block():"
 
 
-class Online(Block):
+class OnlineBlock(Block):
     """Operations that MySQL and MariaDB are to refuse if they would stop writes."""
 
     opened = "with online():"
@@ -57,9 +57,13 @@ class Comment(MigrateOperation):
         self.text = text
 
 
+class Pass(MigrateOperation):
+    """A body that does nothing."""
+
+
 @renderers.dispatch_for(Block)
 def _render_block(context: AutogenContext, block: Block) -> list[str]:
-    if isinstance(block, Online):
+    if isinstance(block, OnlineBlock):
         context.imports.add("from schema_guard.operations import online")
     # An empty line is where Alembic's printer goes back by one.
     lines: list[str] = []
@@ -81,8 +85,13 @@ def _render_comment(_context: AutogenContext, comment: Comment) -> str:
     return f"# {comment.text}"
 
 
-def safe(found: Iterable[Any], dialect: Dialect) -> list[Any]:
-    """Return operations in the forms that stop nobody, where there are such.
+@renderers.dispatch_for(Pass)
+def _render_pass(_context: AutogenContext, _operation: Pass) -> str:
+    return "pass"
+
+
+def rewrite(found: Iterable[Any], dialect: Dialect) -> list[Any]:
+    """Return operations in forms that block neither reads nor writes, where there are such.
 
     Args:
         found: what autogenerate has found, or a part of it.
@@ -92,12 +101,12 @@ def safe(found: Iterable[Any], dialect: Dialect) -> list[Any]:
     form = {"postgresql": _postgresql, "mysql": _mysql}.get(backend(dialect))
     if form is None:
         return found
-    made = {_of(each) for each in found if isinstance(each, ops.CreateTableOp)}
-    gone = {_of(each) for each in found if isinstance(each, ops.DropTableOp)}
+    made = {table_of(each) for each in found if isinstance(each, ops.CreateTableOp)}
+    gone = {table_of(each) for each in found if isinstance(each, ops.DropTableOp)}
     written: list[Any] = []
     for each in found:
         parts = each.ops if isinstance(each, ops.ModifyTableOps) else [each]
-        if _of(each)[1] is None or _of(each) in made | gone:
+        if table_of(each)[1] is None or table_of(each) in made | gone:
             written.append(each)
             continue
         formed = [one for part in parts for one in form(part, dialect)]
@@ -110,15 +119,14 @@ def _kind(part: Any) -> type[Block] | None:
     return type(part) if isinstance(part, Block) else None
 
 
-def _gathered(kind: type[Block] | None, parts: list[Any], of: Any) -> Iterator[Any]:
+def _gathered(kind: type[Block] | None, parts: list[Any], whole: Any) -> Iterator[Any]:
     """Return operations on one table, of one kind, as they are written."""
     plain = [one for part in parts for one in (part.ops if kind else [part])]
-    if kind is Alone:
-        yield Alone(plain)
+    if kind is AutocommitBlock:
+        yield AutocommitBlock(plain)
         return
-    whole = isinstance(of, ops.ModifyTableOps)
-    modified = [ops.ModifyTableOps(of.table_name, plain, schema=of.schema)] if whole else plain
-    yield from [Online(modified)] if kind else modified
+    modified = [with_parts(whole, plain)] if isinstance(whole, ops.ModifyTableOps) else plain
+    yield from [OnlineBlock(modified)] if kind else modified
 
 
 def _merged(written: list[Any]) -> Iterator[Any]:
@@ -130,11 +138,11 @@ def _merged(written: list[Any]) -> Iterator[Any]:
 
 def _postgresql(part: Any, dialect: Dialect) -> list[Any]:
     if isinstance(part, ops.CreateIndexOp | ops.DropIndexOp):
-        return [Alone([concurrently(part)])]
+        return [AutocommitBlock([concurrently(part)])]
     if isinstance(part, ops.CreateForeignKeyOp | ops.CreateCheckConstraintOp):
         return _validated(part, dialect)
     if isinstance(part, ops.CreateUniqueConstraintOp | ops.CreatePrimaryKeyOp):
-        return [Alone(list(_by_index(part, dialect)))]
+        return [AutocommitBlock(list(_by_index(part, dialect)))]
     if isinstance(part, ops.AlterColumnOp) and part.modify_nullable is False:
         return _required(part, dialect)
     return [part]
@@ -154,7 +162,10 @@ def concurrently(part: Any) -> Any:
 def _validated(part: Any, dialect: Dialect) -> list[Any]:
     part = copy(part)
     part.kw = {**part.kw, "postgresql_not_valid": True}
-    return [part, Alone([_alter(dialect, part, "VALIDATE CONSTRAINT {}", part.constraint_name)])]
+    return [
+        part,
+        AutocommitBlock([_alter(dialect, part, "VALIDATE CONSTRAINT {}", part.constraint_name)]),
+    ]
 
 
 def _by_index(part: Any, dialect: Dialect) -> Iterator[Any]:
@@ -202,14 +213,14 @@ def _required(part: Any, dialect: Dialect) -> list[Any]:
 
 def _alter(dialect: Dialect, part: Any, words: str, name: Any) -> ops.ExecuteSQLOp:
     quote = dialect.identifier_preparer.quote
-    of = ".".join(quote(each) for each in _of(part) if each)
+    table = ".".join(quote(each) for each in table_of(part) if each)
     # A colon would be taken for a parameter.
-    sql = f"ALTER TABLE {of} {words.format(quote(str(name)))}".replace(":", r"\:")
+    sql = f"ALTER TABLE {table} {words.format(quote(str(name)))}".replace(":", r"\:")
     return ops.ExecuteSQLOp(sql)
 
 
 def _mysql(part: Any, _dialect: Dialect) -> list[Any]:
-    return [Online([part])] if in_place(part) else [part]
+    return [OnlineBlock([part])] if in_place(part) else [part]
 
 
 def in_place(part: Any) -> bool:
@@ -247,7 +258,12 @@ def is_expression(column: Any) -> bool:
     return words.startswith("(") or "UUID(" in words or "RAND(" in words
 
 
-def _of(operation: Any) -> tuple[str | None, str | None]:
+def with_parts(modify: ops.ModifyTableOps, parts: list[Any]) -> ops.ModifyTableOps:
+    """Return the changes of a table with other parts; the original is left as it is."""
+    return ops.ModifyTableOps(modify.table_name, parts, schema=modify.schema)
+
+
+def table_of(operation: Any) -> tuple[str | None, str | None]:
     """Return the schema and table that an operation changes."""
     if isinstance(operation, ops.CreateForeignKeyOp):
         return operation.kw.get("source_schema"), operation.source_table

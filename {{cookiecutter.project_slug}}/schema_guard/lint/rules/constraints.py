@@ -9,7 +9,7 @@ from sqlalchemy import Column
 from sqlalchemy.sql.elements import conv
 
 from schema_guard.lint.context import SERVERS, Hits, Scene, known, rule
-from schema_guard.online_ddl.rewrite import Alone, safe
+from schema_guard.online_ddl.rewrite import AutocommitBlock, rewrite
 from schema_guard.runner.recorder import Act
 from schema_guard.sql.parser import Raw
 
@@ -36,7 +36,7 @@ def _validates(act: Act, scene: Scene, kind: str) -> Hits:
     constraint = scene.shape.of(act.table).constraints.get(name)
     locked = (scene.revision, act.transaction)
     if constraint and (constraint.kind, constraint.valid, constraint.made) == (kind, False, locked):
-        yield f"{act.table}.{name}", scene.code(Alone([ops.ExecuteSQLOp(str(act.sql))]))
+        yield f"{act.table}.{name}", scene.code(AutocommitBlock([ops.ExecuteSQLOp(str(act.sql))]))
 
 
 def _what(act: Act) -> str:
@@ -51,7 +51,7 @@ def _recipe(act: Act, scene: Scene, name: str) -> str:
     if act.sql is None or (scene.backend == "mysql" and not LEFT_OUT.search(act.sql)):
         return scene.safely(operation)
     if isinstance(operation, ops.CreateForeignKeyOp | ops.CreateCheckConstraintOp):
-        validate = safe([operation], scene.dialect)[1:]
+        validate = rewrite([operation], scene.dialect)[1:]
         first = ops.ExecuteSQLOp(f"{act.sql} NOT VALID".replace(":", r"\:"))
         if len(scene.of_statement(act)) == 1:
             return scene.code(first, *validate)

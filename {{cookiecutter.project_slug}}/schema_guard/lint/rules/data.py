@@ -5,7 +5,7 @@ import re
 from alembic.operations import ops
 
 from schema_guard.lint.context import SERVERS, Hits, Scene, changes_schema, is_raw, rule
-from schema_guard.online_ddl.rewrite import Alone
+from schema_guard.online_ddl.rewrite import AutocommitBlock
 from schema_guard.operations.backfilling import Fill
 from schema_guard.runner.recorder import Act
 
@@ -100,5 +100,7 @@ def transaction_in_sql(act: Act, scene: Scene) -> Hits:
         then = [
             each.sql for each in scene.after(act) if each.sql and not is_raw(each, "transaction")
         ]
-        code = scene.code(Alone([ops.ExecuteSQLOp(sql.replace(":", r"\:")) for sql in then[:1]]))
+        code = scene.code(
+            AutocommitBlock([ops.ExecuteSQLOp(sql.replace(":", r"\:")) for sql in then[:1]])
+        )
         yield " ".join(act.operation.sql.split()), code if then else "# without this line"

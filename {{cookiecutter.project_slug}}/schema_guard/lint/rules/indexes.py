@@ -6,7 +6,7 @@ from copy import copy
 from alembic.operations import ops
 
 from schema_guard.lint.context import Hits, Scene, rule
-from schema_guard.online_ddl.rewrite import Alone
+from schema_guard.online_ddl.rewrite import AutocommitBlock
 from schema_guard.runner.recorder import Act
 
 WIDE = 3
@@ -80,7 +80,7 @@ def _alone(act: Act, scene: Scene) -> str:
     """Return the code of an index outside a transaction; SQL of it is kept as it is."""
     if act.sql is not None:
         sql = INDEX.sub(r"\g<1>CONCURRENTLY ", CASCADE.sub("", act.sql)).replace(":", r"\:")
-        return scene.code(Alone([ops.ExecuteSQLOp(sql)]))
+        return scene.code(AutocommitBlock([ops.ExecuteSQLOp(sql)]))
     whole = copy(act.operation)
     whole.table_name = whole.table_name or "..."  # which PostgreSQL does without
     return scene.safely(whole).replace(", table_name='...'", "")

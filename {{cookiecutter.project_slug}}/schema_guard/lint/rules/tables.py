@@ -3,7 +3,7 @@
 from alembic.operations import ops
 
 from schema_guard.lint.context import Hits, Scene, is_raw, rule
-from schema_guard.online_ddl.rewrite import Alone
+from schema_guard.online_ddl.rewrite import AutocommitBlock
 from schema_guard.runner.recorder import Act, Rebuild
 
 
@@ -55,7 +55,7 @@ def rename_schema(act: Act, scene: Scene) -> Hits:
 def enum_value_in_transaction(act: Act, scene: Scene) -> Hits:
     """Find new values of a type that are not committed by themselves."""
     if is_raw(act, "add-value") and not act.alone:
-        yield act.operation.facts["name"], scene.code(Alone([scene.sent(act)]))
+        yield act.operation.facts["name"], scene.code(AutocommitBlock([scene.sent(act)]))
 
 
 @rule("rename-enum-value", "The running release writes the old value, and fails.", "postgresql")
@@ -66,7 +66,7 @@ def rename_enum_value(act: Act, scene: Scene) -> Hits:
         name, old, new = facts["name"], facts["old"], facts["value"]
         sql = f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {new} AFTER {old}".replace(":", r"\:")
         later = f"# Write {new} from now on, read both; then change the rows. {old} may stay."
-        yield f"{name}.{old}", f"{scene.code(Alone([ops.ExecuteSQLOp(sql)]))}\n{later}"
+        yield f"{name}.{old}", f"{scene.code(AutocommitBlock([ops.ExecuteSQLOp(sql)]))}\n{later}"
 
 
 @rule(
