@@ -43,22 +43,22 @@ def settings(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _both(ours: Callable[..., bool], theirs: Callable[..., bool]) -> Callable[..., bool]:
-    return lambda *of: ours(*of) and theirs(*of)
+    return lambda *arguments: ours(*arguments) and theirs(*arguments)
 
 
 def _one_after_the_other(
     ours: Callable[..., None], theirs: Callable[..., None]
 ) -> Callable[..., None]:
-    def each(*of: Any) -> None:
-        ours(*of)
-        theirs(*of)
+    def each(*arguments: Any) -> None:
+        ours(*arguments)
+        theirs(*arguments)
 
     return each
 
 
 def _first_answer(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
-    def render(*of: Any) -> Any:
-        answer = theirs(*of)
-        return ours(*of) if answer is False else answer
+    def render(*arguments: Any) -> Any:
+        answer = theirs(*arguments)
+        return ours(*arguments) if answer is False else answer
 
     return render

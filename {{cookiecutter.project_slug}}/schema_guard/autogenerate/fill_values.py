@@ -16,9 +16,9 @@ YES_OR_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 TIMES = (date, datetime, time)
 
 
-def model_default(of: Column[Any]) -> str | None:
+def model_default(column: Column[Any]) -> str | None:
     """Return what a model gives to new rows, as a person would type it; None if it does not."""
-    value = getattr(of.default, "arg", None)
+    value = getattr(column.default, "arg", None)
     if value is None or callable(value):
         return None
     if isinstance(value, Enum):
@@ -26,18 +26,18 @@ def model_default(of: Column[Any]) -> str | None:
     return "''" if value == "" else str(value)
 
 
-def fill_value(of: Column[Any], words: str, dialect: str) -> str:
+def fill_value(column: Column[Any], words: str, dialect: str) -> str:
     """Return a value for a column, as Python.
 
     Args:
-        of: the column of the model.
+        column: of the model.
         words: what was typed. `''` is the empty text, `now` a time.
         dialect: the DBMS, by its name.
 
     Raises:
         GuardError: it is none for such a column.
     """
-    kind = of.type
+    kind = column.type
     if isinstance(kind, types.Enum):
         python: Any = Enum
     elif isinstance(kind, types.JSON):
@@ -48,8 +48,8 @@ def fill_value(of: Column[Any], words: str, dialect: str) -> str:
         return "sa.func.now()"
     if python not in READERS:
         raise GuardError(
-            f"{of}: a value of its type, {kind}, cannot be given here. Nothing was written. Let it"
-            " be nullable first, fill it in a revision of your own, and require it in another."
+            f"{column}: a value of its type, {kind}, cannot be given here. Nothing was written."
+            " Make it nullable first, fill it in a revision of your own, then make it NOT NULL."
         )
     read, wanted = READERS[python]
     if isinstance(kind, types.Enum):
@@ -59,7 +59,7 @@ def fill_value(of: Column[Any], words: str, dialect: str) -> str:
         value = read(words)
     except (KeyError, ValueError, ArithmeticError):
         raise GuardError(
-            f"{of} cannot hold {words!r}; it takes {wanted}. Nothing was written."
+            f"{column} cannot hold {words!r}; it takes {wanted}. Nothing was written."
         ) from None
     if python is bool:
         return "sa.true()" if value else "sa.false()"

@@ -9,10 +9,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select, table
 
 from schema_guard.dialects.base import backend
-from schema_guard.lint.context import Scene
-from schema_guard.lint.rules import RULES, judge
+from schema_guard.lint.context import RuleContext
+from schema_guard.lint.rules import RULES, find
 from schema_guard.online_ddl.rewrite import AutocommitBlock, Block, Comment, OnlineBlock, with_parts
-from schema_guard.runner.recorder import Act, Rebuild
+from schema_guard.runner.recorder import Rebuild, RecordedOperation
 from schema_guard.sql.parser import read
 
 # online_ddl/render.py says what drops lose; what a new column refers to comes after it, safely.
@@ -28,29 +28,33 @@ IN_PLACE = {
 }
 
 
-def annotated(context: MigrationContext, written: list[Any]) -> list[Any]:
+def annotated(migration_context: MigrationContext, written: list[Any]) -> list[Any]:
     """Return the operations of a revision with comments above those that a rule finds fault with.
 
     A table of SQLite that has few rows here may be rebuilt: how many they are stands in the comment
     that allows it, for those who review it.
 
     Args:
-        context: of the comparison.
+        migration_context: of the comparison.
         written: the operations.
     """
-    places = list(_places(context, written))
-    scene = Scene(context.dialect, acts=[act for act, _ in places])
-    findings = list(judge(scene))
+    places = list(_places(migration_context, written))
+    context = RuleContext(
+        migration_context.dialect, operations=[recorded for recorded, _ in places]
+    )
+    findings = list(find(context))
     here: dict[str, str] = {}  # the names that tables have now, by those that they get
-    for act, _ in places:
-        if isinstance(act.operation, ops.RenameTableOp):
-            old, new = act.operation.table_name, act.operation.new_table_name
+    for recorded, _ in places:
+        if isinstance(recorded.operation, ops.RenameTableOp):
+            old, new = recorded.operation.table_name, recorded.operation.new_table_name
             here[new] = here.pop(old, old)
     comments: dict[int, list[str]] = {}  # by the operation that they go above
-    for act, operation in places:
-        names = [each.rule for each in findings if each.act is act and each.rule not in SAID]
-        table_name = here.get(act.table or "", act.table)
-        words = [_words(context, name, table_name) for name in dict.fromkeys(names)]
+    for recorded, operation in places:
+        names = [
+            each.rule for each in findings if each.recorded is recorded and each.rule not in SAID
+        ]
+        table_name = here.get(recorded.table or "", recorded.table)
+        words = [_words(migration_context, name, table_name) for name in dict.fromkeys(names)]
         comments.setdefault(id(operation), []).extend(words)
     return _with_comments(written, comments)
 
@@ -68,11 +72,11 @@ def _with_comments(operations: list[Any], comments: dict[int, list[str]]) -> lis
     return found
 
 
-def _words(context: MigrationContext, name: str, table_name: str | None) -> str:
-    if name == REBUILD and context.connection is not None and table_name:
+def _words(migration_context: MigrationContext, name: str, table_name: str | None) -> str:
+    if name == REBUILD and migration_context.connection is not None and table_name:
         query = select(func.count()).select_from(table(table_name))
-        number = context.connection.scalar(query) or 0
-        context.connection.rollback()
+        number = migration_context.connection.scalar(query) or 0
+        migration_context.connection.rollback()
         if number <= FEW:
             unit = "row" if number == 1 else "rows"
             return f"schema_guard: allow {name} -- it copies {number:,} {unit} here"
@@ -80,8 +84,12 @@ def _words(context: MigrationContext, name: str, table_name: str | None) -> str:
 
 
 def _places(
-    context: MigrationContext, operations: list[Any], *, alone: bool = False, online: bool = False
-) -> Iterator[tuple[Act, Any]]:
+    migration_context: MigrationContext,
+    operations: list[Any],
+    *,
+    alone: bool = False,
+    online: bool = False,
+) -> Iterator[tuple[RecordedOperation, Any]]:
     """Return what is performed, with the operation above which a comment on it goes."""
     transaction = 0
     for each in operations:
@@ -90,29 +98,29 @@ def _places(
                 "alone": isinstance(each, AutocommitBlock),
                 "online": isinstance(each, OnlineBlock),
             }
-            for act, operation in _places(context, each.ops, **inside):
+            for recorded, operation in _places(migration_context, each.ops, **inside):
                 transaction += 1
-                act.transaction = transaction
-                yield act, operation
+                recorded.transaction = transaction
+                yield recorded, operation
             transaction += 1
             continue
         parts = each.ops if isinstance(each, ops.ModifyTableOps) else None
         for part in [each] if parts is None else parts:
             sent = [part]
             if isinstance(part, ops.ExecuteSQLOp):
-                read_as = read(str(part.sqltext), backend(context.dialect))
+                read_as = read(str(part.sqltext), backend(migration_context.dialect))
                 sent = [operation for operation, _ in read_as]
             for operation in sent:
-                yield Act(operation, 0, transaction, alone=alone, online=online), part
-        if parts is not None and _rebuilds(context, parts):
-            yield Act(Rebuild(each.table_name, each.schema, list(parts))), each
+                yield RecordedOperation(operation, 0, transaction, alone=alone, online=online), part
+        if parts is not None and _rebuilds(migration_context, parts):
+            yield RecordedOperation(Rebuild(each.table_name, each.schema, list(parts))), each
 
 
-def _rebuilds(context: MigrationContext, parts: list[Any]) -> bool:
+def _rebuilds(migration_context: MigrationContext, parts: list[Any]) -> bool:
     """Return whether Alembic's batch mode copies the table."""
     batch: list[Any] = [
         (IN_PLACE.get(type(part), "other"), (None, getattr(part, "column", None)), {})
         for part in parts
     ]
     given: Any = SimpleNamespace(batch=batch)
-    return context.impl.requires_recreate_in_batch(given)
+    return migration_context.impl.requires_recreate_in_batch(given)

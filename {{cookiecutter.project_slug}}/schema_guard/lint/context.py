@@ -1,7 +1,7 @@
 """Rules: what each finds, why that is dangerous, and what to write instead.
 
-A rule is a function: for one act of a revision it gives what it has found, as the thing it is about
-(such as `users.bio`) and the code that does the same without the danger.
+A rule is a function: for one recorded operation of a revision it gives its findings, each as what
+it is about (such as `users.bio`) and the code that does the same without the danger.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +16,14 @@ from sqlalchemy import Column, Dialect, MetaData
 from sqlalchemy.types import NullType
 
 from schema_guard.dialects.base import backend
-from schema_guard.lint.schema_state import Shape
+from schema_guard.lint.schema_state import SchemaState
 from schema_guard.online_ddl.render import render_item
 from schema_guard.online_ddl.rewrite import Block, Comment, in_place, rewrite
-from schema_guard.runner.recorder import Act, Rebuild
+from schema_guard.runner.recorder import Rebuild, RecordedOperation
 from schema_guard.sql.parser import Raw
 
 # What a rule finds: the thing it is about, and the code to write instead.
-Hits = Iterator[tuple[str, str]]
+Findings = Iterator[tuple[str, str]]
 SERVERS = ("postgresql", "mysql")
 # What SQLite's ALTER TABLE does not know.
 IN_BATCH = ops.AddConstraintOp, ops.AlterColumnOp, ops.DropConstraintOp
@@ -37,7 +37,7 @@ class Rule:
     name: str
     danger: str
     backends: tuple[str, ...]
-    find: Callable[[Act, "Scene"], Hits]
+    find: Callable[[RecordedOperation, "RuleContext"], Findings]
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Finding:
     what: str
     recipe: str
     line: int
-    act: Act | None = None
+    recorded: RecordedOperation | None = None
 
 
 RULES: dict[str, Rule] = {}
@@ -77,26 +77,26 @@ def rule(name: str, danger: str, *backends: str) -> Callable[[Any], Any]:
     return register
 
 
-def told(name: str, danger: str) -> str:
-    """Make a rule of what is found otherwise than in acts; return its name."""
-    RULES[name] = Rule(name, danger, EVERYWHERE, lambda _act, _scene: iter(()))
+def meta_rule(name: str, danger: str) -> str:
+    """Register a meta rule, found otherwise than in an operation; return its name."""
+    RULES[name] = Rule(name, danger, EVERYWHERE, lambda _recorded, _context: iter(()))
     return name
 
 
 @dataclass
-class Scene:
-    """What surrounds an act.
+class RuleContext:
+    """What surrounds an recorded.
 
     Attributes:
-        shape: the schema before it.
-        acts: all of its revision.
+        schema: what is known of it before the operation.
+        operations: all of its revision.
         made: tables that the revision has made.
         added: columns that came since the release that runs.
     """
 
     dialect: Dialect
-    shape: Shape = field(default_factory=Shape)
-    acts: list[Act] = field(default_factory=list)
+    schema: SchemaState = field(default_factory=SchemaState)
+    operations: list[RecordedOperation] = field(default_factory=list)
     revision: str = ""
     made: set[str] = field(default_factory=set)
     added: set[tuple[str | None, str]] = field(default_factory=set)
@@ -106,42 +106,54 @@ class Scene:
         """The kind of DBMS."""
         return backend(self.dialect)
 
-    def changes_table(self, act: Act) -> bool:
-        """Return whether an act changes a table that others use already."""
-        return act.table is not None and act.table not in self.made
+    def changes_table(self, recorded: RecordedOperation) -> bool:
+        """Return whether an operation changes a table in use."""
+        return recorded.table is not None and recorded.table not in self.made
 
-    def before(self, act: Act) -> list[Act]:
-        """Return what the revision does before an act."""
-        return self.acts[: next(i for i, each in enumerate(self.acts) if each is act)]
+    def before(self, recorded: RecordedOperation) -> list[RecordedOperation]:
+        """Return what the revision does before an recorded."""
+        return self.operations[
+            : next(i for i, each in enumerate(self.operations) if each is recorded)
+        ]
 
-    def after(self, act: Act) -> list[Act]:
-        """Return what the revision does after an act."""
-        return self.acts[len(self.before(act)) + 1 :]
+    def after(self, recorded: RecordedOperation) -> list[RecordedOperation]:
+        """Return what the revision does after an recorded."""
+        return self.operations[len(self.before(recorded)) + 1 :]
 
-    def of_statement(self, act: Act) -> list[Act]:
-        """Return the acts that one statement of SQL comes to."""
-        return [each for each in self.acts if each.sql is act.sql and each.line == act.line]
+    def of_statement(self, recorded: RecordedOperation) -> list[RecordedOperation]:
+        """Return the operations that one statement of SQL comes to."""
+        return [
+            each
+            for each in self.operations
+            if each.sql is recorded.sql and each.line == recorded.line
+        ]
 
     def safely(self, *operations: Any) -> str:
-        """Return the code of operations in the forms that stop nobody."""
+        """Return the code of operations in the forms that do not block."""
         return self.code(*rewrite(operations, self.dialect))
 
-    def allow(self, name: str, act: Act, reason: str) -> str:
-        """Return the code of an act that somebody has decided on."""
+    def allow(self, name: str, recorded: RecordedOperation, reason: str) -> str:
+        """Return the code of an operation that somebody has decided on."""
         comment = Comment(f"schema_guard: allow {name} -- {reason}")
-        if act.source is not None:
-            return f"# {comment.text}\n{act.source}"
-        forms = rewrite([act.operation if act.sql is None else self.sent(act)], self.dialect)
-        _insert(forms, comment, act)
+        if recorded.source is not None:
+            return f"# {comment.text}\n{recorded.source}"
+        forms = rewrite(
+            [recorded.operation if recorded.sql is None else self.sent(recorded)], self.dialect
+        )
+        _insert(forms, comment, recorded)
         return self.code(*forms)
 
-    def sent(self, act: Act) -> ops.ExecuteSQLOp:
-        """Return the SQL of an act, which tells MySQL and MariaDB to copy nothing."""
-        sql = str(act.sql)
-        if self.backend == "mysql" and self.changes_table(act) and in_place(act.operation):
-            if isinstance(act.operation, ops.CreateIndexOp):
+    def sent(self, recorded: RecordedOperation) -> ops.ExecuteSQLOp:
+        """Return the SQL of an recorded, which tells MySQL and MariaDB to copy nothing."""
+        sql = str(recorded.sql)
+        if (
+            self.backend == "mysql"
+            and self.changes_table(recorded)
+            and in_place(recorded.operation)
+        ):
+            if isinstance(recorded.operation, ops.CreateIndexOp):
                 sql += " ALGORITHM=INPLACE LOCK=NONE"
-            elif not isinstance(act.operation, ops.DropIndexOp) and not act.online:
+            elif not isinstance(recorded.operation, ops.DropIndexOp) and not recorded.online:
                 sql += ", ALGORITHM=INPLACE, LOCK=NONE"
         return ops.ExecuteSQLOp(sql.replace(":", r"\:"))
 
@@ -188,43 +200,43 @@ class Scene:
         return AutogenContext(context, opts=options)
 
 
-def _insert(forms: list[Any], comment: Comment, act: Act) -> bool:
+def _insert(forms: list[Any], comment: Comment, recorded: RecordedOperation) -> bool:
     """Put a comment above the operation that is meant, or the first one."""
     for place, each in enumerate(forms):
-        if isinstance(each, Block) and _insert(each.ops, comment, act):
+        if isinstance(each, Block) and _insert(each.ops, comment, recorded):
             return True
-        if type(each) is type(act.operation) or act.sql is not None:
+        if type(each) is type(recorded.operation) or recorded.sql is not None:
             forms.insert(place, comment)
             return True
     return False
 
 
-def judge(scene: Scene) -> Iterator[Finding]:
-    """Return what the rules find in the acts of a scene, and change its shape as they do."""
-    for act in scene.acts:
+def find(context: RuleContext) -> Iterator[Finding]:
+    """Return what the rules find in a context's operations, and change its schema as they do."""
+    for recorded in context.operations:
         for each in RULES.values():
-            if scene.backend in each.backends:
-                for what, recipe in each.find(act, scene):
-                    yield Finding(each.name, each.danger, what, recipe, act.line, act)
-        if isinstance(act.operation, ops.CreateTableOp) or is_raw(act, "create-table"):
-            scene.made.add(act.table or "")
-        if isinstance(act.operation, ops.RenameTableOp) and act.table in scene.made:
-            scene.made.add(act.operation.new_table_name)
-        if isinstance(act.operation, ops.AddColumnOp):
-            scene.added.add((act.table, act.operation.column.name))
-        scene.shape.apply(act, scene.revision)
+            if context.backend in each.backends:
+                for what, recipe in each.find(recorded, context):
+                    yield Finding(each.name, each.danger, what, recipe, recorded.line, recorded)
+        if isinstance(recorded.operation, ops.CreateTableOp) or is_raw(recorded, "create-table"):
+            context.made.add(recorded.table or "")
+        if isinstance(recorded.operation, ops.RenameTableOp) and recorded.table in context.made:
+            context.made.add(recorded.operation.new_table_name)
+        if isinstance(recorded.operation, ops.AddColumnOp):
+            context.added.add((recorded.table, recorded.operation.column.name))
+        context.schema.apply(recorded, context.revision)
 
 
-def is_raw(act: Act, *kinds: str) -> bool:
-    """Return whether an act is SQL of one of some kinds."""
-    return isinstance(act.operation, Raw) and act.operation.kind in kinds
+def is_raw(recorded: RecordedOperation, *kinds: str) -> bool:
+    """Return whether an recorded is SQL of one of some kinds."""
+    return isinstance(recorded.operation, Raw) and recorded.operation.kind in kinds
 
 
-def changes_schema(act: Act) -> bool:
-    """Return whether an act changes what a table is."""
-    if isinstance(act.operation, Raw):
-        return is_raw(act, "unknown")
-    return not isinstance(act.operation, ops.BulkInsertOp | Rebuild)
+def changes_schema(recorded: RecordedOperation) -> bool:
+    """Return whether an operation changes what a table is."""
+    if isinstance(recorded.operation, Raw):
+        return is_raw(recorded, "unknown")
+    return not isinstance(recorded.operation, ops.BulkInsertOp | Rebuild)
 
 
 def known(kind: Any) -> bool:
@@ -233,5 +245,5 @@ def known(kind: Any) -> bool:
 
 
 def column_like(column: Column[Any]) -> Column[Any]:
-    """Return a column of the same name and type that may be empty, with nothing else."""
+    """Return a column of the same name and type, nullable, with nothing else."""
     return Column(column.name, column.type, nullable=True, comment=column.comment)

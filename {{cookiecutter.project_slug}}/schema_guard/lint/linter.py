@@ -11,16 +11,22 @@ from flask import current_app
 from sqlalchemy import Dialect
 
 from schema_guard.core.errors import GuardError, cause
-from schema_guard.lint.context import Finding, Scene, told
-from schema_guard.lint.rules import RULES, judge
-from schema_guard.lint.rules.downgrades import judge_downgrade
+from schema_guard.lint.context import Finding, RuleContext, meta_rule
+from schema_guard.lint.rules import RULES, find
+from schema_guard.lint.rules.downgrades import check_downgrade
 from schema_guard.revisions.heads import shared
 from schema_guard.revisions.suppressions import allowances, beside
-from schema_guard.runner.recorder import perform
+from schema_guard.runner.recorder import record
 
-NOT_READ = told("not-read", "It stopped here while it was read: what comes after is not judged.")
-NO_REASON = told("allow-without-reason", "Its form is `allow RULE -- reason`; it allows nothing.")
-UNUSED = told("unused-allow", "It allows nothing that is done here, and would hide it one day.")
+NOT_READ = meta_rule(
+    "not-read", "It raised an error here while it was recorded: what comes after is not checked."
+)
+NO_REASON = meta_rule(
+    "allow-without-reason", "Its form is `allow RULE -- reason`; it allows nothing."
+)
+UNUSED = meta_rule(
+    "unused-allow", "It allows nothing that is done here, and would hide it one day."
+)
 
 
 @dataclass
@@ -51,26 +57,26 @@ def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judge
     chosen, together = _chosen(scripts, asked)
     names = current_app.extensions["migrate"].db.metadata
     judged = Judged()
-    scene = Scene(dialect)
+    context = RuleContext(dialect)
     for script in reversed(list(scripts.walk_revisions())):
-        up = perform(script, "upgrade", scripts, dialect, names)
-        added = scene.added if together else set()
-        scene = Scene(dialect, scene.shape, up.acts, script.revision, set(), added)
+        up = record(script, "upgrade", scripts, dialect, names)
+        added = context.added if together else set()
+        context = RuleContext(dialect, context.schema, up.operations, script.revision, set(), added)
         if script.revision not in chosen:
-            for act in up.acts:
-                scene.shape.apply(act, script.revision)
+            for recorded in up.operations:
+                context.schema.apply(recorded, script.revision)
             continue
-        before = scene.shape.names()
-        found = list(judge(scene))
+        before = context.schema.names()
+        found = list(find(context))
         if up.raised is not None:
             why = f"{RULES[NOT_READ].danger} ({cause(up.raised)})"
             recipe = "# read what follows yourself; here no query finds anything"
             found.append(Finding(NOT_READ, why, script.revision, recipe, up.line))
-        down = perform(script, "downgrade", scripts, dialect, names)
-        found += judge_downgrade(script, up.acts, down, before, scene)
+        down = record(script, "downgrade", scripts, dialect, names)
+        found += check_downgrade(script, up.operations, down, before, context)
         judged.revisions.append(script.revision)
         path = Path(script.path)
-        judged.findings += [(path, each) for each in _not_allowed(path, found, scene)]
+        judged.findings += [(path, each) for each in _not_allowed(path, found, context)]
     return judged
 
 
@@ -93,7 +99,7 @@ def _chosen(scripts: ScriptDirectory, asked: str | None) -> tuple[set[str], bool
     return new, None not in there.values()
 
 
-def _not_allowed(path: Path, found: list[Finding], scene: Scene) -> Iterator[Finding]:
+def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iterator[Finding]:
     """Return what nobody has allowed, and what was allowed in vain."""
     source = path.read_text(encoding="utf-8")
     used = set()
@@ -112,7 +118,7 @@ def _not_allowed(path: Path, found: list[Finding], scene: Scene) -> Iterator[Fin
         if not each.reason:
             code = f"# schema_guard: allow {each.rule or 'RULE'} -- why nothing is lost or stopped"
             yield Finding(NO_REASON, RULES[NO_REASON].danger, each.rule, code, each.line)
-        elif each.line in used or (rule and scene.backend not in rule.backends):
+        elif each.line in used or (rule and context.backend not in rule.backends):
             continue
         elif not any(each.line in branch for branch in branches):  # which another DBMS may take
             code = "# without this comment"

@@ -1,4 +1,4 @@
-"""How findings are told: to people, to programs, to GitHub."""
+"""How findings are reported: to people, to programs, to GitHub."""
 
 import json
 import os

@@ -8,14 +8,14 @@ from typing import Any
 from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column
 
-from schema_guard.runner.recorder import Act
+from schema_guard.runner.recorder import RecordedOperation
 from schema_guard.sql.parser import Raw
 
 PLAIN = re.compile(r'[`"\[\]()\s]')
 
 
 @dataclass
-class Place:
+class ColumnState:
     """A column: its type where that is known, and what it demands."""
 
     type: Any = None
@@ -24,12 +24,12 @@ class Place:
 
 
 @dataclass
-class Constraint:
+class ConstraintState:
     """A constraint of a table.
 
     Attributes:
         condition: of a CHECK, without blanks, quotes and brackets.
-        valid: whether the rows that are there were looked at.
+        valid: whether existing rows were checked.
         made: in which transaction of which revision.
     """
 
@@ -40,7 +40,7 @@ class Constraint:
 
 
 @dataclass
-class TableShape:
+class TableState:
     """A table.
 
     Attributes:
@@ -48,34 +48,34 @@ class TableShape:
     """
 
     whole: bool = True
-    columns: dict[str, Place] = field(default_factory=dict)
-    constraints: dict[str, Constraint] = field(default_factory=dict)
+    columns: dict[str, ColumnState] = field(default_factory=dict)
+    constraints: dict[str, ConstraintState] = field(default_factory=dict)
     indexes: set[str] = field(default_factory=set)
 
 
-class Shape:
+class SchemaState:
     """Tables, by their names."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self.tables: dict[str, TableShape] = {}
+        self.tables: dict[str, TableState] = {}
 
-    def of(self, table: str | None) -> TableShape:
+    def of(self, table: str | None) -> TableState:
         """Return what is known of a table; empty if that is nothing."""
-        return self.tables.get(table or "", TableShape())
+        return self.tables.get(table or "", TableState())
 
-    def after(self, acts: list[Act]) -> "Shape":
-        """Return what it would be after acts."""
-        changed = {act.table for act in acts}
-        shape = Shape()
-        shape.tables = {
+    def after(self, operations: list[RecordedOperation]) -> "SchemaState":
+        """Return what it would be after operations."""
+        changed = {recorded.table for recorded in operations}
+        state = SchemaState()
+        state.tables = {
             name: deepcopy(table) if name in changed else table
             for name, table in self.tables.items()
         }
-        for act in acts:
-            if not isinstance(act.operation, ops.DropIndexOp):  # it would look at all of them
-                shape.apply(act, "")
-        return shape
+        for recorded in operations:
+            if not isinstance(recorded.operation, ops.DropIndexOp):  # it would look at all of them
+                state.apply(recorded, "")
+        return state
 
     def names(self) -> set[tuple[str, str, str]]:
         """Return the tables and columns: table, kind, name."""
@@ -92,14 +92,14 @@ class Shape:
         wanted = f"{column}ISNOTNULL".upper()
         return any(each.valid and each.condition.upper() == wanted for each in checks)
 
-    def apply(self, act: Act, revision: str) -> None:
-        """Change as an act does."""
-        operation, name = act.operation, act.table
+    def apply(self, recorded: RecordedOperation, revision: str) -> None:
+        """Change as a recorded operation does."""
+        operation, name = recorded.operation, recorded.table
         if isinstance(operation, ops.CreateTableOp):
             self.tables[name or ""] = _made(operation)
             return
         if isinstance(operation, Raw) and operation.kind == "create-table":
-            self.tables[name or ""] = TableShape()
+            self.tables[name or ""] = TableState()
             return
         if isinstance(operation, ops.DropTableOp):
             self.tables.pop(name or "", None)
@@ -107,7 +107,7 @@ class Shape:
         if isinstance(operation, ops.RenameTableOp):
             schema = f"{operation.schema}." if operation.schema else ""
             self.tables[schema + operation.new_table_name] = self.tables.pop(
-                name or "", TableShape(whole=False)
+                name or "", TableState(whole=False)
             )
             return
         if isinstance(operation, ops.DropIndexOp):
@@ -115,11 +115,11 @@ class Shape:
                 table.indexes.discard(str(operation.index_name))
             return
         if name is not None and not (isinstance(operation, Raw) and operation.kind != "validate"):
-            _change(self.tables.setdefault(name, TableShape(whole=False)), act, revision)
+            _change(self.tables.setdefault(name, TableState(whole=False)), recorded, revision)
 
 
-def _made(operation: ops.CreateTableOp) -> TableShape:
-    table = TableShape()
+def _made(operation: ops.CreateTableOp) -> TableState:
+    table = TableState()
     made = getattr(operation, "made", None)
     if made is None:
         made = operation.to_table()
@@ -127,7 +127,7 @@ def _made(operation: ops.CreateTableOp) -> TableShape:
         table.columns[column.name] = _place(column)
     for constraint in made.constraints:
         if constraint.name:
-            table.constraints[str(constraint.name)] = Constraint(
+            table.constraints[str(constraint.name)] = ConstraintState(
                 type(constraint).__name__,
                 PLAIN.sub("", str(constraint.sqltext))
                 if isinstance(constraint, CheckConstraint)
@@ -137,16 +137,16 @@ def _made(operation: ops.CreateTableOp) -> TableShape:
     return table
 
 
-def _place(column: Column[Any]) -> Place:
+def _place(column: Column[Any]) -> ColumnState:
     default = column.server_default is not None or column.identity or column.computed
     counted = column.autoincrement is True or column.info.get("counted") or column.primary_key
-    return Place(column.type, bool(column.nullable), bool(default or counted))
+    return ColumnState(column.type, bool(column.nullable), bool(default or counted))
 
 
-def _change(table: TableShape, act: Act, revision: str) -> None:
-    operation: Any = act.operation
+def _change(table: TableState, recorded: RecordedOperation, revision: str) -> None:
+    operation: Any = recorded.operation
     if isinstance(operation, ops.AddConstraintOp):
-        _constrain(table, act, revision)
+        _constrain(table, recorded, revision)
     elif isinstance(operation, ops.AddColumnOp):
         table.columns[operation.column.name] = _place(operation.column)
     elif isinstance(operation, ops.DropColumnOp):
@@ -162,8 +162,8 @@ def _change(table: TableShape, act: Act, revision: str) -> None:
         table.constraints[operation.facts["name"]].valid = True
 
 
-def _alter(table: TableShape, operation: ops.AlterColumnOp) -> None:
-    place = table.columns.pop(operation.column_name, Place(operation.existing_type))
+def _alter(table: TableState, operation: ops.AlterColumnOp) -> None:
+    place = table.columns.pop(operation.column_name, ColumnState(operation.existing_type))
     if operation.modify_type is not None:
         place.type = operation.modify_type
     if operation.modify_nullable is not None:
@@ -173,11 +173,11 @@ def _alter(table: TableShape, operation: ops.AlterColumnOp) -> None:
     table.columns[operation.modify_name or operation.column_name] = place
 
 
-def _constrain(table: TableShape, act: Act, revision: str) -> None:
-    operation: Any = act.operation
-    table.constraints[str(operation.constraint_name)] = Constraint(
+def _constrain(table: TableState, recorded: RecordedOperation, revision: str) -> None:
+    operation: Any = recorded.operation
+    table.constraints[str(operation.constraint_name)] = ConstraintState(
         operation.constraint_type,
         PLAIN.sub("", str(getattr(operation, "condition", ""))),
         valid=not operation.kw.get("postgresql_not_valid"),
-        made=(revision, act.transaction),
+        made=(revision, recorded.transaction),
     )

@@ -1,7 +1,7 @@
 """Changes of a column's type that touch no row.
 
 Where the new type holds all that the old one held, in the same form, the DBMS changes a note about
-the column. Anything else rewrites the table, and lets nobody write (PostgreSQL: nor read) then.
+the column. Anything else rewrites the table, and blocks writes (PostgreSQL: reads too) meanwhile.
 """
 
 from typing import Any

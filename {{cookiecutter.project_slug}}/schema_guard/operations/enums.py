@@ -20,7 +20,7 @@ def create_enum(name: str, *values: str) -> None:
 def add_enum_value(name: str, value: str, *, after: str | None = None) -> None:
     """Add a value to a type of PostgreSQL; nothing on another DBMS. For revisions.
 
-    It is committed at once, since PostgreSQL lets nobody use it before.
+    It is committed at once, since PostgreSQL refuses its use before.
 
     Args:
         name: the type's.

@@ -142,7 +142,7 @@ class Simulation:
 
     def perform(self, script: Any) -> Iterator[Loss]:
         """Return what a revision would drop, as far as that is known for certain."""
-        from schema_guard.runner.recorder import perform  # noqa: PLC0415 - slow, and seldom needed
+        from schema_guard.runner.recorder import record  # noqa: PLC0415 - slow, and seldom needed
 
         source = _source(Path(script.path))
         if self.opaque or not _is_plain(source):
@@ -150,19 +150,19 @@ class Simulation:
             return
         apart = SimpleNamespace(path=script.path, module=_import_again(script))
         with contextlib.redirect_stdout(io.StringIO()):
-            done = perform(apart, "upgrade", self.scripts, self.dialect, self.names)  # type: ignore[arg-type]
+            done = record(apart, "upgrade", self.scripts, self.dialect, self.names)  # type: ignore[arg-type]
         has_read = False
-        for act in done.acts:
-            has_read |= bool(act.sql and READS.match(act.sql))
+        for recorded in done.operations:
+            has_read |= bool(recorded.sql and READS.match(recorded.sql))
             if not has_read and not self.ownership.unsure:
-                yield from self._drop(act, script.revision, source)
-            self.ownership.apply(act.operation)
+                yield from self._drop(recorded, script.revision, source)
+            self.ownership.apply(recorded.operation)
         if has_read or done.raised is not None:
             self.unknown += source
             self.opaque |= bool(CATALOGUE.search(DOWNGRADE.sub("", source)))
 
-    def _drop(self, act: Any, revision: str, source: str) -> Iterator[Loss]:
-        operation = act.operation
+    def _drop(self, recorded: Any, revision: str, source: str) -> Iterator[Loss]:
+        operation = recorded.operation
         if not isinstance(operation, ops.DropTableOp | ops.DropColumnOp) or operation.schema:
             return
         column = operation.column_name if isinstance(operation, ops.DropColumnOp) else None
@@ -177,7 +177,7 @@ class Simulation:
         )
         same = what.lower() == now.lower()
         loss = Loss(now if same else what, number, bool(column), "" if same else now, revision)
-        allowed = {each.rule for each in beside(source, act.line) if each.reason}
+        allowed = {each.rule for each in beside(source, recorded.line) if each.reason}
         if number and not self.run.allows(loss.what) and loss.rule not in allowed:
             yield loss
 

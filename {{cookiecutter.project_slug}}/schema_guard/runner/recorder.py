@@ -1,7 +1,7 @@
 """What a revision does, caught as it does it.
 
 Every operation is caught as `upgrade()` invokes it, in batch mode, helpers and loops too, and what
-it sends as SQL is read as an operation where that can be told. Nothing is run: no server is needed.
+it sends as SQL is read as an operation where it is understood. Nothing is run, no server needed.
 """
 
 import re
@@ -33,7 +33,7 @@ from schema_guard.runner.journal import REPEATABLE
 from schema_guard.sql.parser import read
 from schema_guard.sql.tokens import statements
 
-# What MySQL and MariaDB are told, so that they refuse to stop writes.
+# What has MySQL and MariaDB refuse to block writes.
 STATED = re.compile(r"\bLOCK\s*=?\s*NONE|\bALGORITHM\s*=?\s*(INSTANT|NOCOPY)", re.IGNORECASE)
 # Alembic's own; others are made of these, and run to see of which.
 KNOWN = "alembic."
@@ -46,14 +46,14 @@ class Rebuild(MigrateOperation):
         changes: the operations for which it does.
     """
 
-    def __init__(self, of: str, schema: str | None, changes: list[Any]) -> None:
+    def __init__(self, table_name: str, schema: str | None, changes: list[Any]) -> None:
         """Take the table."""
-        self.table_name, self.schema, self.changes = of, schema, changes
+        self.table_name, self.schema, self.changes = table_name, schema, changes
 
 
 @dataclass
-class Act:
-    """An operation, and how the revision performs it.
+class RecordedOperation:
+    """A recorded operation, and how the revision performs it.
 
     Attributes:
         operation: Alembic's, or one of sql/parser.py.
@@ -86,19 +86,19 @@ class Act:
 
 
 @dataclass
-class Performance:
+class Recording:
     """What a revision does in one direction.
 
     Attributes:
         raised: what ended it early.
     """
 
-    acts: list[Act] = field(default_factory=list)
+    operations: list[RecordedOperation] = field(default_factory=list)
     raised: BaseException | None = None
     line: int = 0
 
 
-class Nothing(IteratorResult[Any]):
+class NoRows(IteratorResult[Any]):
     """What a query finds while nothing is run."""
 
     rowcount, lastrowid = 0, None
@@ -108,15 +108,15 @@ class Nothing(IteratorResult[Any]):
         super().__init__(SimpleResultMetaData([]), iter([]))
 
 
-class Bind(MockConnection):
+class StandInConnection(MockConnection):
     """What `op.get_bind()` gives while nothing is run: every query finds nothing."""
 
     def __init__(self, recorder: "Recorder", dialect: Dialect) -> None:
         """Note what is sent."""
 
-        def note(statement: Any, _parameters: Any = None) -> Nothing:
+        def note(statement: Any, _parameters: Any = None) -> NoRows:
             recorder.note(ops.ExecuteSQLOp(statement), recorder.line())
-            return Nothing()
+            return NoRows()
 
         super().__init__(dialect, note)
 
@@ -162,13 +162,13 @@ class Recorder:
         self.script = script
         dialect: Any = environment.context_opts["dialect"]
         options = {"target_metadata": names}
-        connection: Any = Bind(self, dialect)
+        connection: Any = StandInConnection(self, dialect)
         self.context = MigrationContext(dialect, connection, options, environment)
-        self.done = Performance()
+        self.recording = Recording()
         self.transaction, self.alone = 0, False
         self.batches: dict[int, list[tuple[Any, int]]] = {}  # what waits for the end of a batch
 
-    def run(self, direction: str) -> Performance:
+    def run(self, direction: str) -> Recording:
         """Return what the revision does in a direction."""
         recorder = self
 
@@ -187,10 +187,10 @@ class Recorder:
         ):
             try:
                 getattr(self.script.module, direction)()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told as a finding
-                self.done.raised = error
-                self.done.line = self._line_of(error)
-        return self.done
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is reported as a finding
+                self.recording.raised = error
+                self.recording.line = self._line_of(error)
+        return self.recording
 
     def invoke(self, operations: Any, operation: Any, original: Any) -> Any:
         """Note an operation; answer as Alembic does."""
@@ -237,7 +237,7 @@ class Recorder:
         if isinstance(operation, ops.AddConstraintOp):
             self._name(operation)
         online = bool(getattr(self.context.impl, "online", False))
-        self._add(Act(operation, line, alone=self.alone, online=online))
+        self._add(RecordedOperation(operation, line, alone=self.alone, online=online))
 
     def _note_sql(self, statement: Any, line: int) -> None:
         dialect = self.context.dialect
@@ -250,12 +250,12 @@ class Recorder:
         alone = self.alone and len(list(statements(sql, kind))) == 1  # several share a transaction
         for each, own in read(sql, kind):
             online = bool(STATED.search(own))
-            self._add(Act(each, line, 0, alone, online, batched, own, source))
+            self._add(RecordedOperation(each, line, 0, alone, online, batched, own, source))
 
-    def _add(self, act: Act) -> None:
-        self.transaction += act.alone
-        act.transaction = self.transaction
-        self.done.acts.append(act)
+    def _add(self, recorded: RecordedOperation) -> None:
+        self.transaction += recorded.alone
+        recorded.transaction = self.transaction
+        self.recording.operations.append(recorded)
 
     def _name(self, operation: Any) -> None:
         """Give a constraint the name that it gets by the naming convention."""
@@ -297,9 +297,9 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def perform(
+def record(
     script: Script, direction: str, scripts: ScriptDirectory, dialect: Dialect, names: MetaData
-) -> Performance:
+) -> Recording:
     """Return what a revision does; nothing is run.
 
     Args:

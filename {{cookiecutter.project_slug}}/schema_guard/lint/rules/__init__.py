@@ -1,6 +1,6 @@
 """All rules: importing the modules that hold them registers them."""
 
-from schema_guard.lint.context import RULES, judge
+from schema_guard.lint.context import RULES, find
 from schema_guard.lint.rules import (  # noqa: F401
     columns,
     compatibility,
@@ -11,4 +11,4 @@ from schema_guard.lint.rules import (  # noqa: F401
     tables,
 )
 
-__all__ = ["RULES", "judge"]
+__all__ = ["RULES", "find"]

@@ -8,9 +8,9 @@ from alembic.operations import ops
 from sqlalchemy import Column
 from sqlalchemy.sql.elements import conv
 
-from schema_guard.lint.context import SERVERS, Hits, Scene, known, rule
+from schema_guard.lint.context import SERVERS, Findings, RuleContext, known, rule
 from schema_guard.online_ddl.rewrite import AutocommitBlock, rewrite
-from schema_guard.runner.recorder import Act
+from schema_guard.runner.recorder import RecordedOperation
 from schema_guard.sql.parser import Raw
 
 # What is not read of a constraint in SQL.
@@ -19,52 +19,55 @@ LEFT_OUT = re.compile(
 )
 
 
-def _is_valid(act: Act, scene: Scene, kind: type[Any]) -> bool:
-    """Return whether an act makes a constraint of a kind, and looks at the rows at once."""
-    operation = act.operation
-    if not isinstance(operation, kind) or not scene.changes_table(act):
+def _is_valid(recorded: RecordedOperation, context: RuleContext, kind: type[Any]) -> bool:
+    """Return whether an operation makes a constraint of a kind, and checks the rows at once."""
+    operation = recorded.operation
+    if not isinstance(operation, kind) or not context.changes_table(recorded):
         return False
     return not operation.kw.get("postgresql_not_valid")
 
 
-def _validates(act: Act, scene: Scene, kind: str) -> Hits:
+def _validates(recorded: RecordedOperation, context: RuleContext, kind: str) -> Findings:
     """Find a constraint that is validated under the lock under which it was made."""
-    operation = act.operation
+    operation = recorded.operation
     if not isinstance(operation, Raw) or operation.kind != "validate":
         return
     name = operation.facts["name"]
-    constraint = scene.shape.of(act.table).constraints.get(name)
-    locked = (scene.revision, act.transaction)
+    constraint = context.schema.of(recorded.table).constraints.get(name)
+    locked = (context.revision, recorded.transaction)
     if constraint and (constraint.kind, constraint.valid, constraint.made) == (kind, False, locked):
-        yield f"{act.table}.{name}", scene.code(AutocommitBlock([ops.ExecuteSQLOp(str(act.sql))]))
+        yield (
+            f"{recorded.table}.{name}",
+            context.code(AutocommitBlock([ops.ExecuteSQLOp(str(recorded.sql))])),
+        )
 
 
-def _what(act: Act) -> str:
-    return f"{act.table}.{act.operation.constraint_name or '(no name)'}"
+def _what(recorded: RecordedOperation) -> str:
+    return f"{recorded.table}.{recorded.operation.constraint_name or '(no name)'}"
 
 
-def _recipe(act: Act, scene: Scene, name: str) -> str:
+def _recipe(recorded: RecordedOperation, context: RuleContext, name: str) -> str:
     """Return the safe form of a constraint; of SQL only where nothing of it would be left out."""
-    operation = act.operation
+    operation = recorded.operation
     if operation.constraint_name is None:
-        return scene.allow(name, act, "the table is small: N rows; better give it a name")
-    if act.sql is None or (scene.backend == "mysql" and not LEFT_OUT.search(act.sql)):
-        return scene.safely(operation)
+        return context.allow(name, recorded, "the table is small: N rows; better give it a name")
+    if recorded.sql is None or (context.backend == "mysql" and not LEFT_OUT.search(recorded.sql)):
+        return context.safely(operation)
     if isinstance(operation, ops.CreateForeignKeyOp | ops.CreateCheckConstraintOp):
-        validate = rewrite([operation], scene.dialect)[1:]
-        first = ops.ExecuteSQLOp(f"{act.sql} NOT VALID".replace(":", r"\:"))
-        if len(scene.of_statement(act)) == 1:
-            return scene.code(first, *validate)
-    elif not LEFT_OUT.search(act.sql) and "(expression)" not in operation.columns:
-        return scene.safely(operation)
-    return scene.allow(name, act, "the table is small: N rows")
+        validate = rewrite([operation], context.dialect)[1:]
+        first = ops.ExecuteSQLOp(f"{recorded.sql} NOT VALID".replace(":", r"\:"))
+        if len(context.of_statement(recorded)) == 1:
+            return context.code(first, *validate)
+    elif not LEFT_OUT.search(recorded.sql) and "(expression)" not in operation.columns:
+        return context.safely(operation)
+    return context.allow(name, recorded, "the table is small: N rows")
 
 
-def _without(act: Act, scene: Scene, name: str, make: Any) -> str:
+def _without(recorded: RecordedOperation, context: RuleContext, name: str, make: Any) -> str:
     """Return what adds a column by itself, and then its constraint."""
-    operation = act.operation
+    operation = recorded.operation
     if not known(operation.column.type):
-        return scene.allow(name, act, "the table is small: N rows")
+        return context.allow(name, recorded, "the table is small: N rows")
     old = operation.column
     column: Column[Any] = Column(
         old.name,
@@ -73,18 +76,18 @@ def _without(act: Act, scene: Scene, name: str, make: Any) -> str:
         server_default=old.server_default,
     )
     add = ops.AddColumnOp(operation.table_name, column, schema=operation.schema)
-    return scene.safely(add, make)
+    return context.safely(add, make)
 
 
 @rule(
     "add-foreign-key",
-    "All rows are read, and nobody writes to either table meanwhile.",
+    "It reads all rows, and blocks writes to both tables meanwhile.",
     *SERVERS,
 )
-def add_foreign_key(act: Act, scene: Scene) -> Hits:
+def add_foreign_key(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find foreign keys that are checked under a lock."""
-    operation, mysql = act.operation, scene.backend == "mysql"
-    if isinstance(operation, ops.AddColumnOp) and scene.changes_table(act):
+    operation, mysql = recorded.operation, context.backend == "mysql"
+    if isinstance(operation, ops.AddColumnOp) and context.changes_table(recorded):
         for key in operation.column.foreign_keys:
             *schema, of, theirs = key.target_fullname.split(".")
             usual = f"fk_{operation.table_name}_{operation.column.name}_{of}"
@@ -101,72 +104,77 @@ def add_foreign_key(act: Act, scene: Scene) -> Hits:
                 source_schema=operation.schema,
                 referent_schema=".".join(schema) or None,
             )
-            what = f"{act.table}.{operation.column.name}"
-            yield what, _without(act, scene, "add-foreign-key", make)
-    elif _is_valid(act, scene, ops.CreateForeignKeyOp) and not (mysql and act.online):
-        yield _what(act), _recipe(act, scene, "add-foreign-key")
-    yield from _validates(act, scene, "foreignkey")
+            what = f"{recorded.table}.{operation.column.name}"
+            yield what, _without(recorded, context, "add-foreign-key", make)
+    elif _is_valid(recorded, context, ops.CreateForeignKeyOp) and not (mysql and recorded.online):
+        yield _what(recorded), _recipe(recorded, context, "add-foreign-key")
+    yield from _validates(recorded, context, "foreignkey")
 
 
 @rule(
     "add-check",
-    "All rows are read, and nobody writes meanwhile (PostgreSQL: nor reads).",
+    "It reads all rows, and blocks writes (PostgreSQL: reads too).",
     *SERVERS,
 )
-def add_check(act: Act, scene: Scene) -> Hits:
+def add_check(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find CHECKs that are checked under a lock."""
-    operation = act.operation
-    if isinstance(operation, ops.AddColumnOp) and scene.changes_table(act):
+    operation = recorded.operation
+    if isinstance(operation, ops.AddColumnOp) and context.changes_table(recorded):
         column = operation.column
         if getattr(column.type, "create_constraint", False) or column.info.get("checked"):
             reason = "the table is small: N rows"
-            yield f"{act.table}.{column.name}", scene.allow("add-check", act, reason)
-    elif _is_valid(act, scene, ops.CreateCheckConstraintOp):
-        if scene.backend == "postgresql":
-            yield _what(act), _recipe(act, scene, "add-check")
+            yield f"{recorded.table}.{column.name}", context.allow("add-check", recorded, reason)
+    elif _is_valid(recorded, context, ops.CreateCheckConstraintOp):
+        if context.backend == "postgresql":
+            yield _what(recorded), _recipe(recorded, context, "add-check")
         else:
-            yield _what(act), scene.allow("add-check", act, "the table is small: N rows")
-    yield from _validates(act, scene, "check")
+            yield (
+                _what(recorded),
+                context.allow("add-check", recorded, "the table is small: N rows"),
+            )
+    yield from _validates(recorded, context, "check")
 
 
 @rule(
     "add-unique",
-    "Its index is built, and nobody reads or writes the table meanwhile.",
+    "Building its index blocks reads and writes meanwhile.",
     "postgresql",
 )
-def add_unique(act: Act, scene: Scene) -> Hits:
+def add_unique(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find unique constraints whose index is not there yet."""
-    operation = act.operation
-    if isinstance(operation, ops.AddColumnOp) and scene.changes_table(act):
+    operation = recorded.operation
+    if isinstance(operation, ops.AddColumnOp) and context.changes_table(recorded):
         column = operation.column
         if column.unique or column.info.get("unique"):
             name = conv(f"uq_{operation.table_name}_{column.name}")
             make = ops.CreateUniqueConstraintOp(
                 name, operation.table_name, [column.name], schema=operation.schema
             )
-            yield f"{act.table}.{column.name}", _without(act, scene, "add-unique", make)
-    elif _is_valid(act, scene, ops.CreateUniqueConstraintOp):
-        yield _what(act), _recipe(act, scene, "add-unique")
+            yield f"{recorded.table}.{column.name}", _without(recorded, context, "add-unique", make)
+    elif _is_valid(recorded, context, ops.CreateUniqueConstraintOp):
+        yield _what(recorded), _recipe(recorded, context, "add-unique")
 
 
 @rule(
     "add-primary-key",
-    "Its index is built, and nobody reads or writes the table meanwhile.",
+    "Building its index blocks reads and writes meanwhile.",
     "postgresql",
 )
-def add_primary_key(act: Act, scene: Scene) -> Hits:
+def add_primary_key(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find primary keys whose index is not there yet."""
-    if _is_valid(act, scene, ops.CreatePrimaryKeyOp):
-        yield _what(act), _recipe(act, scene, "add-primary-key")
+    if _is_valid(recorded, context, ops.CreatePrimaryKeyOp):
+        yield _what(recorded), _recipe(recorded, context, "add-primary-key")
 
 
 @rule(
     "add-exclusion",
-    "Its index is built, and nobody reads or writes the table meanwhile.",
+    "Building its index blocks reads and writes meanwhile.",
     "postgresql",
 )
-def add_exclusion(act: Act, scene: Scene) -> Hits:
+def add_exclusion(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find exclusion constraints: PostgreSQL makes none without that lock."""
-    if isinstance(act.operation, CreateExcludeConstraintOp) and scene.changes_table(act):
-        what = f"{act.table}.{act.operation.constraint_name}"
-        yield what, scene.allow("add-exclusion", act, "the table is small: N rows")
+    if isinstance(recorded.operation, CreateExcludeConstraintOp) and context.changes_table(
+        recorded
+    ):
+        what = f"{recorded.table}.{recorded.operation.constraint_name}"
+        yield what, context.allow("add-exclusion", recorded, "the table is small: N rows")

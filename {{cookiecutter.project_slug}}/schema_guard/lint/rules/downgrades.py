@@ -12,22 +12,22 @@ from alembic.script import Script
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.core.errors import cause
-from schema_guard.lint.context import RULES, Finding, Scene, told
-from schema_guard.runner.recorder import Act, Performance
+from schema_guard.lint.context import RULES, Finding, RuleContext, meta_rule
+from schema_guard.runner.recorder import RecordedOperation, Recording
 from schema_guard.sql.parser import Raw
 
 Names = set[tuple[str, str, str]]
 READS = re.compile(r"\s*(SELECT|SET|SHOW|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
-MISSING = told("missing-downgrade", "What the revision did cannot be undone when it has to be.")
-IRREVERSIBLE = told("irreversible-downgrade", "Undone, it leaves the database as it never was.")
+MISSING = meta_rule("missing-downgrade", "The revision cannot be undone.")
+IRREVERSIBLE = meta_rule("irreversible-downgrade", "Undone, it leaves a schema that never was.")
 
 
-def judge_downgrade(
+def check_downgrade(
     script: Script,
-    up: list[Act],
-    down: Performance,
+    up: list[RecordedOperation],
+    down: Recording,
     before: Names,
-    scene: Scene,
+    context: RuleContext,
 ) -> Iterator[Finding]:
     """Return what is wrong with the undoing of a revision.
 
@@ -36,18 +36,18 @@ def judge_downgrade(
         up: what it does.
         down: what undoes it.
         before: the tables and columns before it.
-        scene: of the upgrade, which was judged.
+        context: of the upgrade, which was judged.
     """
     line = _line_of(script)
-    recipe = f"def downgrade() -> None:\n{_indented(_undoing(up, scene))}"
+    recipe = f"def downgrade() -> None:\n{_indented(_undoing(up, context))}"
     if down.raised is not None:
         allow = "# schema_guard: allow irreversible-downgrade -- a backup is the way back"
         code = f"{recipe}\n# or, where nothing brings back what it took:\n{allow}"
         yield Finding(IRREVERSIBLE, cause(down.raised), script.revision, code, line)
-    elif up and not down.acts:
+    elif up and not down.operations:
         yield Finding(MISSING, RULES[MISSING].danger, script.revision, recipe, line)
-    elif not any(_is_unclear(act) for act in (*up, *down.acts)):
-        after = scene.shape.after(down.acts).names()
+    elif not any(_is_unclear(recorded) for recorded in (*up, *down.operations)):
+        after = context.schema.after(down.operations).names()
         wrong = [
             f"{what} {'is missing' if (of, kind, what) in before else 'stays'}"
             for of, kind, what in sorted(before ^ after)
@@ -57,15 +57,15 @@ def judge_downgrade(
             yield Finding(IRREVERSIBLE, danger, script.revision, recipe, line)
 
 
-def _is_unclear(act: Act) -> bool:
+def _is_unclear(recorded: RecordedOperation) -> bool:
     """Return whether it may change tables in a way that is not known."""
-    return isinstance(act.operation, Raw) and not READS.match(act.operation.sql)
+    return isinstance(recorded.operation, Raw) and not READS.match(recorded.operation.sql)
 
 
-def _undoing(up: list[Act], scene: Scene) -> str:
-    """Return the code that undoes a revision, as far as it can be told."""
-    operations = [undone for act in reversed(up) if (undone := _undone(act.operation))]
-    return scene.code(*operations) if operations else "..."
+def _undoing(up: list[RecordedOperation], context: RuleContext) -> str:
+    """Return the code that undoes a revision, as far as that is known."""
+    operations = [undone for recorded in reversed(up) if (undone := _undone(recorded.operation))]
+    return context.code(*operations) if operations else "..."
 
 
 def _undone(operation: Any) -> Any:
