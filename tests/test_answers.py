@@ -345,6 +345,7 @@ EXPECTED = {
     "schema_guard/core/__init__.py",
     "schema_guard/core/errors.py",
     "schema_guard/core/manifest.py",
+    "schema_guard/core/redaction.py",
     "schema_guard/core/store.py",
     "schema_guard/core/terminal.py",
     "schema_guard/dialects/__init__.py",

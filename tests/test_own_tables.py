@@ -264,3 +264,6 @@ def test_readiness_says_what_is_the_matter(any_project: Project, url: str, dbms:
     closed = name.set(port=free_port())
     reason = unready(any_project, closed.render_as_string(hide_password=False))
     assert reason == "the database does not answer"
+    unknown = name.update_query_dict({"passwort": "s3cret"})
+    reason = unready(any_project, unknown.render_as_string(hide_password=False))
+    assert reason == "the database refuses the connection; the log says why"

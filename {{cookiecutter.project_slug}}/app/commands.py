@@ -6,7 +6,7 @@ import click
 from flask import Flask
 from flask.cli import with_appcontext
 from sqlalchemy import inspect, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from app.extensions import db
 from app.models import Role, User
@@ -29,7 +29,7 @@ def seed() -> None:
     """
     try:
         migrated = inspect(db.session.connection()).has_table(User.__tablename__)
-    except OperationalError as error:
+    except DBAPIError as error:
         raise connection_failed(db.engine.url, error) from None
     if not migrated:
         raise click.ClickException("There are no tables yet. Run `flask db upgrade` first.")

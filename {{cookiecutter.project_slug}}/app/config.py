@@ -4,6 +4,7 @@ import math
 import os
 import secrets
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,22 @@ def database_url(value: str, *, strict: bool) -> URL:
         url = make_url(value or DEFAULT_DATABASE_URL)
     except (ArgumentError, ValueError):  # their words may quote the password
         raise malformed() from None
-    if "@" in (url.host or ""):
-        raise malformed("a password must have @ written as %40") from None
+    # What follows a second @ would be taken for a name, and shown.
+    place = value.partition("?")[0] if url.get_backend_name() != "sqlite" else ""
+    if "@" in (url.host or "") or place.count("@") > 1:
+        raise malformed("a password must have @ written as %40")
+    if ":" in (url.username or ""):
+        raise malformed("the : between user and password is not written as %3A")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     in_memory = url.database in {None, "", ":memory:"}
     if in_memory and (strict or url.get_backend_name() != "sqlite"):
         raise malformed("it names no database")
     try:
         url.get_dialect().import_dbapi()
+        with suppress(ArgumentError):
+            url.get_dialect()().create_connect_args(url)
+    except (TypeError, ValueError):  # their words quote the value
+        raise malformed("an option after the ? has a value that the driver does not take") from None
     except NoSuchModuleError:
         raise malformed(f"there is no DBMS or driver {url.drivername!r}") from None
     except ImportError as error:

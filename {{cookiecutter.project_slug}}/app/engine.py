@@ -105,7 +105,11 @@ def _connect(
     if dialect.driver == "pymysql" and isinstance(parameters.get("password"), str):
         # PyMySQL would send it as Latin-1; the server keeps passwords as UTF-8.
         parameters["password"] = parameters["password"].encode()
-    connection = dialect.connect(*arguments, **parameters)
+    try:
+        connection = dialect.connect(*arguments, **parameters)
+    except (AttributeError, TypeError, ValueError) as error:  # for an option that it does not know
+        # As an error of the driver it is one for those who handle a database that is not there.
+        raise dialect.loaded_dbapi.ProgrammingError(f"the driver says: {error}") from error
     if isinstance(connection, sqlite3.Connection):
         _begin_sqlite_session(connection)
     else:

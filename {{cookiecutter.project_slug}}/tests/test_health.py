@@ -29,7 +29,8 @@ def test_an_outage_stops_readiness_but_not_liveness(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:
-        raise OperationalError("SELECT 1", None, ConnectionRefusedError("with a password in it"))
+        error = ConnectionResetError("with a password in it")
+        raise OperationalError("SELECT 1", None, error, connection_invalidated=True)
 
     monkeypatch.setattr(db.session, "connection", refuse)
 

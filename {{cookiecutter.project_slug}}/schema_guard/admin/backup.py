@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 
 from schema_guard.admin import dump
 from schema_guard.core.errors import GuardError
+from schema_guard.core.redaction import shown
 from schema_guard.core.store import count_rows, holds_rows
 from schema_guard.dialects.base import product
 from schema_guard.revisions.script_directory import current_heads
@@ -108,7 +109,7 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
         part.replace(path)
     except (OSError, sqlite3.Error) as error:
         raise GuardError(
-            f"No backup of {connection.engine.url.render_as_string()} in {path.parent}: {error}."
+            f"No backup of {shown(connection.engine.url)} in {path.parent}: {error}."
             " Nothing was changed. Make room there, or have it writable."
         ) from error
     finally:

@@ -14,10 +14,11 @@ import click
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, create_engine, inspect, text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from schema_guard.core.errors import GuardError, cause
+from schema_guard.core.redaction import shown
 from schema_guard.core.store import OWN_TABLES
 from schema_guard.dialects.base import backend, check_server, product, version
 from schema_guard.dialects.connection_errors import Kind, connection_failed, describe, diagnose
@@ -82,9 +83,7 @@ def drop_database(url: URL) -> bool:
         with _session(_maintenance(url)) as connection:
             connection.exec_driver_sql(f"DROP DATABASE {_quoted(url)}")
     except SQLAlchemyError as failure:
-        raise GuardError(
-            f"The database {url.render_as_string()} was not dropped: {cause(failure)}."
-        ) from None
+        raise GuardError(f"The database {shown(url)} was not dropped: {cause(failure)}.") from None
     return True
 
 
@@ -118,7 +117,7 @@ def _set_collation(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
     except SQLAlchemyError as error:
         raise GuardError(
-            f"The database {url.render_as_string()} must compare text as {wanted} does, and"
+            f"The database {shown(url)} must compare text as {wanted} does, and"
             f" {url.username} may not change it: {cause(error)}.\n"
             f"As an administrator of the server, once:\n  {statement.replace('%%', '%')};"
         ) from None
@@ -144,14 +143,14 @@ def _create_sqlite(url: URL) -> bool:
     return not exists
 
 
-def _connect(url: URL, wait: float = 0) -> OperationalError | None:
+def _connect(url: URL, wait: float = 0) -> DBAPIError | None:
     """Connect once, or until a server that is not there yet is; return the error if not."""
     started = time.monotonic()
     while True:
         try:
             with _session(url):
                 return None
-        except OperationalError as error:
+        except DBAPIError as error:
             problem = diagnose(error)
             limits = {Kind.ABSENT: wait, Kind.STARTING: max(wait, STARTING_UP)}
             limit, waited = limits.get(problem.kind, 0), time.monotonic() - started
@@ -176,7 +175,7 @@ def _create_on_server(url: URL) -> bool:
     return True
 
 
-def _is_missing(url: URL, error: OperationalError) -> bool:
+def _is_missing(url: URL, error: DBAPIError) -> bool:
     """Return whether the server says that it has no such database."""
     if backend(url.get_dialect()) == "mysql":
         return error.orig is not None and error.orig.args[:1] == (UNKNOWN_DATABASE,)
@@ -230,12 +229,12 @@ def check_ownership(
     """
     tables = inspect(connection).get_table_names()
     others = sorted(set(tables) - {"alembic_version"} - OWN_TABLES)
-    name = connection.engine.url.render_as_string()
+    name = shown(connection.engine.url)
     way_on = "Nothing was changed. Name another database in DATABASE_URL, in .env"
     if not current and others:
-        shown = ", ".join(others[:SHOWN]) + (", …" if others[SHOWN:] else "")
+        names = ", ".join(others[:SHOWN]) + (", …" if others[SHOWN:] else "")
         raise GuardError(
-            f"The database {name} holds tables that these migrations did not make: {shown}."
+            f"The database {name} holds tables that these migrations did not make: {names}."
             f" {way_on}; or share it with `flask db upgrade`; or, if this schema is what it"
             " holds, `flask db stamp head`."
         )

@@ -25,6 +25,7 @@ from schema_guard.admin.database import (
 from schema_guard.autogenerate.questioner import FLAGS
 from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError
+from schema_guard.core.redaction import scrub, shown
 from schema_guard.core.store import holds_rows, make_tables
 from schema_guard.dialects.base import product
 from schema_guard.revisions.heads import rebase as rebase_head
@@ -69,7 +70,7 @@ def drop() -> None:
     url = engine.url
     if not current_app.debug:
         raise GuardError(
-            f"`flask db drop` would delete {url.render_as_string()}, and works in debug only."
+            f"`flask db drop` would delete {shown(url)}, and works in debug only."
             " Nothing was changed. If it can be thrown away: `flask --debug db drop`."
         )
     _confirm(url, "This deletes {} with all that it holds.")
@@ -252,7 +253,7 @@ def extended(command: click.Command) -> click.Command:
                 return run(*args, **kwargs)
         except GuardError as error:
             if verbose:
-                click.echo("".join(traceback.format_exception(error)), err=True)
+                click.echo(scrub("".join(traceback.format_exception(error))), err=True)
             raise
 
     copied = copy(command)
@@ -270,7 +271,7 @@ def option(argument: str, words: str) -> click.Option:
 
 def _confirm(url: URL, what: str) -> None:
     """Have the name of the database typed."""
-    click.echo(what.format(url.render_as_string()))
+    click.echo(what.format(shown(url)))
     name = _name(url)
     if click.prompt("Type the name of the database", default="", show_default=False) != name:
         raise GuardError(f"That is not its name, {name}. Nothing was changed.")

@@ -3,6 +3,8 @@
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard.core.redaction import scrub
+
 # How much of a statement a message shows.
 SHOWN = 200
 # PostgreSQL: insufficient_privilege. MySQL: access denied to a database, command, column,
@@ -13,15 +15,24 @@ NOT_ALLOWED = {"42501", 1044, 1142, 1143, 1227, 1370, "SQLITE_READONLY"}
 class GuardError(click.ClickException):
     """A guard stopped a command. The first line is the cause; lines to copy may follow."""
 
+    def __init__(self, message: str) -> None:
+        """Say why; without the secrets that a driver may have quoted."""
+        super().__init__(scrub(message))
+
 
 def cause(error: BaseException) -> str:
     """Return the driver's own words for an error, in one line; Python's for one of its own."""
     original = getattr(error, "orig", None) or error
     if not isinstance(error, SQLAlchemyError | OSError):
-        return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".?!: ")
+        return one_line(f"{type(error).__name__}: {error}")
     # MySQL's drivers give (number, text).
     text = str(original.args[-1]) if original.args else type(original).__name__
-    return " ".join(text.split()).rstrip(".?!")
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """Return a text in one line, without secrets, for a sentence to end with."""
+    return " ".join(scrub(text).split()).rstrip(".?!: ")
 
 
 def codes_of(error: BaseException) -> set[object]:
@@ -34,5 +45,5 @@ def codes_of(error: BaseException) -> set[object]:
 
 def shorten(statement: str) -> str:
     """Return a statement in one line that is not too long."""
-    words = " ".join(statement.replace("%%", "%").split())  # doubled for the driver
+    words = " ".join(scrub(statement).replace("%%", "%").split())  # doubled for the driver
     return words if len(words) <= SHOWN else f"{words[:SHOWN]} …"

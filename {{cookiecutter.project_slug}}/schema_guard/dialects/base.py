@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, Dialect
 
 from schema_guard.core.errors import GuardError
+from schema_guard.core.redaction import shown
 
 # The oldest of each that still is in use; what migrations do has to run on them.
 SUPPORTED = {"PostgreSQL": (13,), "MySQL": (5, 7), "MariaDB": (10, 5)}
@@ -35,7 +36,7 @@ def check_server(connection: Connection) -> None:
     oldest = SUPPORTED.get(product(dialect), ())
     if version(dialect) < oldest:
         raise GuardError(
-            f"The server of {connection.engine.url.render_as_string()} is {product(dialect)}"
+            f"The server of {shown(connection.engine.url)} is {product(dialect)}"
             f" {dotted(version(dialect))}; the migrations need {dotted(oldest)} or newer."
             " Nothing was changed. Update the server, or name another one in DATABASE_URL."
         )

@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from schema_guard.core.errors import NOT_ALLOWED, GuardError, cause, codes_of, shorten
+from schema_guard.core.redaction import shown
 from schema_guard.dialects.base import backend
 
 COMPOSE = Path(__file__).resolve().parent.parent / "compose.yaml"
@@ -135,7 +136,7 @@ def diagnose(error: BaseException) -> Problem:
 
 def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
     """Return the error for a database that cannot be used; the password is not shown."""
-    name = url.render_as_string()
+    name = shown(url)
     statement = getattr(error, "statement", None)
     lost = getattr(error, "connection_invalidated", False)
     if statement and not lost and not codes_of(error) & NOT_ALLOWED:

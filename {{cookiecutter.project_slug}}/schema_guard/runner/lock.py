@@ -34,6 +34,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.core.errors import GuardError
+from schema_guard.core.redaction import shown
 from schema_guard.dialects.base import backend
 
 NAME = "schema_guard"
@@ -78,7 +79,7 @@ def migration_lock(connection: Connection, wait: float) -> Iterator[None]:
         now = time.monotonic()
         if now - started >= wait:
             raise GuardError(
-                f"Another migration of {connection.engine.url.render_as_string()} runs:"
+                f"Another migration of {shown(connection.engine.url)} runs:"
                 f" {lock.holder()}. Waited {wait:g} seconds; nothing was changed. Try again when it"
                 " has ended, or end it if it hangs: what it has not committed is undone then."
             )

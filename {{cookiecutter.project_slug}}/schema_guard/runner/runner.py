@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from schema_guard.admin.backup import BACKUP, backup_first
 from schema_guard.core.errors import GuardError, cause, shorten
+from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
 from schema_guard.runner import history, preflight
 from schema_guard.runner.connection import changes_schema
@@ -265,7 +266,7 @@ def refuse_leftovers(connection: Connection) -> None:
         original = name.removeprefix("_alembic_tmp_")
         if original != name:
             raise GuardError(
-                f"The database {connection.engine.url.render_as_string()} holds {name}, which a"
+                f"The database {shown(connection.engine.url)} holds {name}, which a"
                 f" migration that died has left. Nothing was changed. If {original} holds all its"
                 f" rows, `DROP TABLE {name}`; else rename it to {original}."
             )
