@@ -9,7 +9,7 @@ from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column
 
 from schema_guard.runner.recorder import RecordedOperation
-from schema_guard.sql.parser import Raw
+from schema_guard.sql.parser import Raw, facts_of
 
 PLAIN = re.compile(r'[`"\[\]()\s]')
 
@@ -124,7 +124,7 @@ def _made(operation: ops.CreateTableOp) -> TableState:
     if made is None:
         made = operation.to_table()
     for column in made.columns:
-        table.columns[column.name] = _place(column)
+        table.columns[column.name] = _column_state(column)
     for constraint in made.constraints:
         if constraint.name:
             table.constraints[str(constraint.name)] = ConstraintState(
@@ -137,9 +137,9 @@ def _made(operation: ops.CreateTableOp) -> TableState:
     return table
 
 
-def _place(column: Column[Any]) -> ColumnState:
+def _column_state(column: Column[Any], facts: frozenset[str] = frozenset()) -> ColumnState:
     default = column.server_default is not None or column.identity or column.computed
-    counted = column.autoincrement is True or column.info.get("counted") or column.primary_key
+    counted = column.autoincrement is True or "counted" in facts or column.primary_key
     return ColumnState(column.type, bool(column.nullable), bool(default or counted))
 
 
@@ -148,7 +148,7 @@ def _change(table: TableState, recorded: RecordedOperation, revision: str) -> No
     if isinstance(operation, ops.AddConstraintOp):
         _constrain(table, recorded, revision)
     elif isinstance(operation, ops.AddColumnOp):
-        table.columns[operation.column.name] = _place(operation.column)
+        table.columns[operation.column.name] = _column_state(operation.column, facts_of(operation))
     elif isinstance(operation, ops.DropColumnOp):
         table.columns.pop(operation.column_name, None)
     elif isinstance(operation, ops.AlterColumnOp):

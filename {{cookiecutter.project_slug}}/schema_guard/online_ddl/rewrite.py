@@ -23,6 +23,7 @@ from sqlalchemy.sql.elements import conv
 
 from schema_guard.dialects.base import backend
 from schema_guard.online_ddl.type_changes import widens
+from schema_guard.sql.parser import facts_of
 
 LONGEST_NAME = 63  # PostgreSQL cuts the rest without a word
 
@@ -233,10 +234,8 @@ def in_place(part: Any) -> bool:
         generated = column.computed is not None and column.computed.persisted is not False
         checked = getattr(column.type, "create_constraint", False)
         counted = column.autoincrement is True
-        told = {"checked", "counted", "generated"} & {
-            key for key, value in column.info.items() if value
-        }
-        return not (generated or checked or counted or told or is_expression(column))
+        read = facts_of(part) & {"checked", "counted", "generated"}
+        return not (generated or checked or counted or read or is_expression(column))
     if isinstance(part, ops.CreateIndexOp):
         return not part.kw.get("mysql_prefix") and not part.kw.get("mariadb_prefix")
     return isinstance(

@@ -56,6 +56,26 @@ class Raw(MigrateOperation):
             self.schema, self.table_name = split_name(of)
 
 
+class ReadColumnOp(ops.AddColumnOp):
+    """A column that SQL adds, with what SQLAlchemy's column does not hold of it.
+
+    Attributes:
+        facts: of `checked`, `counted` (it numbers the rows), `generated` (stored) and `unique`.
+    """
+
+    def __init__(
+        self, table_name: str, column: Column[Any], facts: set[str], *, schema: str | None
+    ) -> None:
+        """Take the column."""
+        super().__init__(table_name, column, schema=schema)
+        self.facts = frozenset(facts)
+
+
+def facts_of(operation: Any) -> frozenset[str]:
+    """Return the facts of a column that SQL adds; none of one that is made of objects."""
+    return operation.facts if isinstance(operation, ReadColumnOp) else frozenset()
+
+
 def read(sql: str, backend: str) -> Iterator[tuple[MigrateOperation, str]]:
     """Return the operations that SQL comes to, each with the statement that it is from.
 
@@ -164,8 +184,8 @@ def _add_column(found: re.Match[str], table: str, schema: str | None) -> Operati
         "unique": r"\b(UNIQUE|PRIMARY\s+KEY)\b",
         "checked": r"\bCHECK\b",
     }
-    column.info |= {name: bool(re.search(words, upper)) for name, words in patterns.items()}
-    yield ops.AddColumnOp(table, column, schema=schema)
+    facts = {name for name, words in patterns.items() if re.search(words, upper)}
+    yield ReadColumnOp(table, column, facts, schema=schema)
 
 
 def _escaped(words: str) -> str:

@@ -15,6 +15,7 @@ from schema_guard.online_ddl.rewrite import is_expression
 from schema_guard.online_ddl.type_changes import widens
 from schema_guard.operations.backfilling import Fill
 from schema_guard.runner.recorder import RecordedOperation
+from schema_guard.sql.parser import facts_of
 
 # PostgreSQL computes these once for all rows; a default without a call is a value.
 STABLE = re.compile(
@@ -115,7 +116,7 @@ def add_not_null(recorded: RecordedOperation, context: RuleContext) -> Findings:
         return
     what, new = found
     given = new.server_default is not None or new.identity or new.computed
-    counted = new.autoincrement is True or new.info.get("counted")
+    counted = new.autoincrement is True or "counted" in facts_of(recorded.operation)
     if not (new.nullable or given or counted):
         if recorded.sql is not None:
             nullable = re.sub(r"\s+NOT\s+NULL(?![^(]*\))", "", recorded.sql, flags=re.IGNORECASE)
@@ -151,7 +152,9 @@ def set_not_null(recorded: RecordedOperation, context: RuleContext) -> Findings:
 def volatile_default(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find new columns with a default that is another one for every row."""
     found = _added(recorded, context)
-    if found is None or found[1].server_default is None or found[1].info.get("counted"):
+    if found is None or found[1].server_default is None:
+        return
+    if "counted" in facts_of(recorded.operation):
         return
     what, new = found
     default: Any = getattr(new.server_default, "arg", None)
@@ -216,7 +219,7 @@ def stored_generated(recorded: RecordedOperation, context: RuleContext) -> Findi
         return
     what, new = found
     computed = new.computed
-    if new.info.get("generated"):
+    if "generated" in facts_of(recorded.operation):
         yield what, context.allow("stored-generated-column", recorded, "the table is small: N rows")
     elif computed is not None and computed.persisted is not False:
         if context.backend == "mysql" and computed.persisted is None:
@@ -241,7 +244,8 @@ def add_autoincrement(recorded: RecordedOperation, context: RuleContext) -> Find
     if found is None:
         return
     what, new = found
-    if not (new.identity or new.autoincrement is True or new.info.get("counted")):
+    counted = new.autoincrement is True or "counted" in facts_of(recorded.operation)
+    if not (new.identity or counted):
         return
     if context.backend == "mysql" or not known(new.type):
         yield what, context.allow("add-autoincrement", recorded, "the table is small: N rows")

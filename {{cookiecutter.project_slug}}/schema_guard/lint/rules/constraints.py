@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import conv
 from schema_guard.lint.context import SERVERS, Findings, RuleContext, known, rule
 from schema_guard.online_ddl.rewrite import AutocommitBlock, rewrite
 from schema_guard.runner.recorder import RecordedOperation
-from schema_guard.sql.parser import Raw
+from schema_guard.sql.parser import Raw, facts_of
 
 # What is not read of a constraint in SQL.
 LEFT_OUT = re.compile(
@@ -121,7 +121,7 @@ def add_check(recorded: RecordedOperation, context: RuleContext) -> Findings:
     operation = recorded.operation
     if isinstance(operation, ops.AddColumnOp) and context.changes_table(recorded):
         column = operation.column
-        if getattr(column.type, "create_constraint", False) or column.info.get("checked"):
+        if getattr(column.type, "create_constraint", False) or "checked" in facts_of(operation):
             reason = "the table is small: N rows"
             yield f"{recorded.table}.{column.name}", context.allow("add-check", recorded, reason)
     elif _is_valid(recorded, context, ops.CreateCheckConstraintOp):
@@ -145,7 +145,7 @@ def add_unique(recorded: RecordedOperation, context: RuleContext) -> Findings:
     operation = recorded.operation
     if isinstance(operation, ops.AddColumnOp) and context.changes_table(recorded):
         column = operation.column
-        if column.unique or column.info.get("unique"):
+        if column.unique or "unique" in facts_of(operation):
             name = conv(f"uq_{operation.table_name}_{column.name}")
             make = ops.CreateUniqueConstraintOp(
                 name, operation.table_name, [column.name], schema=operation.schema
