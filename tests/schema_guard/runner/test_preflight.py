@@ -1,7 +1,10 @@
 """An upgrade deletes nothing of somebody's; what it would is said before anything runs."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
+from click import ClickException
 from schema_guard.runner.data_loss import LossError
 from services import Service
 
@@ -291,3 +294,32 @@ def test_what_nobody_loses_is_not_refused(
     add(people, pending)
 
     assert refused(people, allowed) == {}
+
+
+@pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
+def test_rows_that_others_insert_meanwhile_count(people: Service) -> None:
+    second = 'op.create_table("second", sa.Column("id", sa.Integer))'
+    add(people, [WORDS, second, "op.drop_table('words')"])
+
+    @sa.event.listens_for(people.engine, "before_cursor_execute")
+    def serve(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().startswith("CREATE TABLE second"):
+            people.insert("words", [{"id": 9, "word": "theirs"}])
+
+    assert refused(people, []) == {"words": 1}
+    assert people.column("SELECT word FROM words ORDER BY id") == ["a", "b", "theirs"]
+
+
+def test_all_that_is_in_the_way_is_one_message(people: Service) -> None:
+    people.write(1, FIRST + "op.execute('SELECT 1')", "pass")
+    add(people, ["op.drop_table('posts')"])
+
+    with pytest.raises(ClickException) as refusal:
+        people.upgrade()
+
+    said = refusal.value.message
+    assert said.startswith("2 things are in the way. Nothing was changed.")
+    assert "revision 0001 was edited after it was run here" in said
+    assert "Revision 0003 would drop posts, and 4 rows with it" in said
+    assert not has_run(people)
+    people.upgrade("allow-edited", "allow-loss=posts")

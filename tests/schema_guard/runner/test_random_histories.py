@@ -233,17 +233,17 @@ class Chance:
 
     def rebuild(self, model: Model, name: str, _column: str) -> Step:
         """Copy a table by hand, and have the copy take its place."""
-        columns = model.tables[name].columns
+        new, columns = f"t{next(self.numbers)}", model.tables[name].columns
         parts = "".join(f", sa.Column({c!r}, sa.String(9))" for c in columns)
         listed = ", ".join(["id", *columns])
         create = (
-            f'op.create_table("{name}_new", {ID}{parts})\n'
-            f'op.execute("INSERT INTO {name}_new ({listed}) SELECT {listed} FROM {name}")'
+            f'op.create_table("{new}", {ID}{parts})\n'
+            f'op.execute("INSERT INTO {new} ({listed}) SELECT {listed} FROM {name}")'
         )
         made = self.random.choice(
-            [create, f'op.execute("CREATE TABLE {name}_new AS SELECT * FROM {name}")']
+            [create, f'op.execute("CREATE TABLE {new} AS SELECT * FROM {name}")']
         )
-        body = f'{made}\nop.drop_table("{name}")\nop.rename_table("{name}_new", "{name}")'
+        body = f'{made}\nop.drop_table("{name}")\nop.rename_table("{new}", "{name}")'
         return Step(body, lambda _model: None, plain=False)
 
 
@@ -271,7 +271,7 @@ def refused(service: Service, allowed: set[str]) -> set[str]:
     try:
         service.upgrade(*(f"allow-loss={each}" for each in sorted(allowed)))
     except LossError as error:
-        return {loss.what for loss in error.losses}
+        return {loss.what.lower() for loss in error.losses}
     return set()
 
 

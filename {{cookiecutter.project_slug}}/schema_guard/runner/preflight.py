@@ -24,10 +24,10 @@ import alembic.op
 from alembic.operations import ops
 from alembic.script import ScriptDirectory
 from flask import current_app
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from schema_guard.core.errors import GuardError
-from schema_guard.core.store import OWN_TABLES, journal
+from schema_guard.core.store import OWN_TABLES, journal, make_tables, stored
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import beside
 from schema_guard.runner import history, resume
@@ -86,8 +86,10 @@ def refuse(run: Losses, steps: list[Any], scripts: ScriptDirectory, known: list[
 
 def _half_done(run: Losses, step: Any) -> bool:
     """Return whether an earlier run stopped within the first of the pending revisions."""
-    if journal.name not in (run.tables or ()):
+    kept = stored(run.connection, journal) if journal.name in (run.tables or ()) else None
+    if kept is None or run.connection.execute(select(kept.c.number).limit(1)).first() is None:
         return False
+    make_tables(run.connection)  # another version may have made them
     return bool(resume.read(run.connection, history.begin(step).step)[0])
 
 

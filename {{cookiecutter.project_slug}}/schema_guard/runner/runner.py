@@ -26,7 +26,7 @@ from schema_guard.admin.backup import BACKUP, backup_first
 from schema_guard.core.errors import GuardError, cause, shorten
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
-from schema_guard.runner import history, preflight
+from schema_guard.runner import history
 from schema_guard.runner.connection import changes_schema
 from schema_guard.runner.data_loss import ALLOW_LOSS, LossError, Losses
 from schema_guard.runner.error_hints import explain, remedy
@@ -138,6 +138,8 @@ class GuardedRun:
                 raise GuardError(self.reasons[0])
             for number, step in enumerate(pending):
                 if number == 0 and name == "upgrade" and not self.prepared:
+                    from schema_guard.runner import preflight  # noqa: PLC0415 - seldom needed
+
                     self.connection.commit()  # Alembic has made its table
                     preflight.refuse(self.losses, pending, context.script, self.reasons)
                 self.begin(step, first=number == 0)
