@@ -4,13 +4,20 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import flask_migrate.cli
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import renderers
+from alembic.ddl.impl import _impls
+from alembic.operations import Operations
+from click import ClickException
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
+from schema_guard.core import versions
+from schema_guard.core.errors import GuardError
 from services import PROJECT, Service
 
 PUBLIC = {"schema_guard", "schema_guard.env", "schema_guard.readiness", "schema_guard.testing"}
@@ -97,6 +104,31 @@ def test_another_application_keeps_flask_migrates_commands(service: Service) -> 
     listed = guarded.invoke(args=["db", "--help"]).output
     for name in {*names, "prepare", "lint", "backup", "restore", "log", "rebase"}:
         assert f"  {name} " in listed
+
+
+def test_alembic_is_as_it_was_after_a_run(service: Service) -> None:
+    dispatchers = [renderers, vars(Operations)["_to_impl"]]
+    registries: list[dict[Any, Any]] = [_impls, *(vars(each)["_registry"] for each in dispatchers)]
+    before = [dict(each) for each in registries]
+    service.write(1, "op.add_column('nowhere', sa.Column('x', sa.Integer))", "pass")
+    with pytest.raises(ClickException):
+        service.upgrade()
+    service.lint("0001")
+    assert [dict(each) for each in registries] == before
+    for name in ("mysql", "mariadb"):
+        assert _impls[name].__module__ == "alembic.ddl.mysql"
+
+
+@pytest.mark.parametrize(
+    ("name", "release"), [("alembic", "1.21.0"), ("SQLAlchemy", "2.10.0"), ("Flask-Migrate", "5.0")]
+)
+def test_a_release_that_does_not_fit_is_one_sentence(name: str, release: str) -> None:
+    fitting = {known: f"{minor}.3" for known, minor in versions.FITS.items()}
+    versions.check(fitting)
+    with pytest.raises(GuardError) as refusal:
+        versions.check({**fitting, name: release})
+    assert f"does not fit {name} {release}" in refusal.value.message
+    assert "Nothing was run." in refusal.value.message
 
 
 @pytest.mark.parametrize("dbms", ["sqlite", "postgresql", "mariadb"])

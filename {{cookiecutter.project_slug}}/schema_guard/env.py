@@ -5,8 +5,12 @@ from typing import Any
 
 from flask import current_app
 
+from schema_guard import compat
 from schema_guard.autogenerate.configure import settings
+from schema_guard.online_ddl.render import RENDERINGS
+from schema_guard.operations.in_place import IMPLS
 from schema_guard.runner.connection import changes_schema, migration_connection
+from schema_guard.runner.data_loss import IMPLEMENTATIONS
 from schema_guard.runner.runner import run_migrations
 
 logger = logging.getLogger("alembic")
@@ -25,11 +29,14 @@ def run(context: Any) -> None:
     extension = current_app.extensions["migrate"]
     _configure_logging()
     options = {"target_metadata": extension.db.metadata, **settings(extension.configure_args)}
-    if context.is_offline_mode():
-        _print_sql(context, extension.db.engine.dialect.name, options)
-        return
-    engine = context.config.attributes.get("connection") or extension.db.engine
-    with migration_connection(engine, locked=changes_schema(context)) as connection:
+    act = _print_sql if context.is_offline_mode() else _migrate
+    with compat.installed(RENDERINGS, IMPLEMENTATIONS, IMPLS):
+        act(context, extension.db.engine, options)
+
+
+def _migrate(context: Any, engine: Any, options: dict[str, Any]) -> None:
+    given = context.config.attributes.get("connection") or engine
+    with migration_connection(given, locked=changes_schema(context)) as connection:
         run_migrations(context, connection, options)
 
 
@@ -44,8 +51,8 @@ def _configure_logging() -> None:
         logger.addHandler(logging.StreamHandler())
 
 
-def _print_sql(context: Any, dialect: str, options: dict[str, Any]) -> None:
+def _print_sql(context: Any, engine: Any, options: dict[str, Any]) -> None:
     """Print the SQL instead of running it (`--sql`); no connection is made."""
-    context.configure(dialect_name=dialect, literal_binds=True, **options)
+    context.configure(dialect_name=engine.dialect.name, literal_binds=True, **options)
     with context.begin_transaction():
         context.run_migrations()

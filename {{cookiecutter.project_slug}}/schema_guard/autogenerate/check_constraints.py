@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Inspector, MetaData
 from sqlalchemy.sql.elements import conv
 
+from schema_guard import compat
 from schema_guard.autogenerate.server_defaults import TEXT
 from schema_guard.online_ddl.rewrite import with_parts
 
@@ -26,7 +27,7 @@ def changed_checks(
     for table in names:
         there = checks(inspector, table)
         for check in metadata.tables[table].constraints:
-            bound = isinstance(check, CheckConstraint) and getattr(check, "_type_bound", False)
+            bound = isinstance(check, CheckConstraint) and compat.bound_to_type(check)
             name = str(check.name)
             if not bound or name not in there:
                 continue
@@ -71,9 +72,8 @@ def with_bound_checks(undone: list[Any], context: MigrationContext) -> list[Any]
     def dropped(each: ops.ModifyTableOps, column: str) -> Iterator[Any]:
         model = context.opts["target_metadata"].tables[each.table_name]
         for check in model.constraints:
-            rule = getattr(check, "_type_bound", False) and check._create_rule  # noqa: SLF001
             columns = {each.name for each in getattr(check, "columns", ())}
-            if rule and rule(compiler) and column in columns:
+            if column in columns and compat.made_with_type(check, compiler):
                 yield ops.DropConstraintOp(conv(str(check.name)), each.table_name, "check")
 
     return [_with_drops(each, dropped) for each in undone]

@@ -8,9 +8,6 @@ from schema_guard.autogenerate.server_defaults import compare_default
 from schema_guard.core.store import include_name
 from schema_guard.online_ddl.render import include_object, render_item
 
-# The import makes it Alembic's way of changing MySQL and MariaDB.
-from schema_guard.operations import in_place  # noqa: F401
-
 GUARDS: dict[str, Any] = {
     "compare_server_default": compare_default,
     "include_name": include_name,

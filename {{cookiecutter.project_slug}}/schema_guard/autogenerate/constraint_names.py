@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 from alembic.operations.ops import MigrateOperation
-from alembic.util.sqla_compat import _get_constraint_final_name
 from sqlalchemy import (
     CheckConstraint,
     Dialect,
@@ -19,6 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from schema_guard import compat
 from schema_guard.dialects.base import backend
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def model_names(table: Table, dialect: Dialect) -> Iterator[tuple[tuple[Any, ...
     """Return the names that a model gives its indexes and constraints, by their shapes."""
     items: list[Any] = [*table.indexes, *table.constraints]
     for item in items:
-        name = _get_constraint_final_name(item, dialect)
+        name = compat.final_name(item, dialect)
         if name is None:
             continue
         if isinstance(item, Index):

@@ -6,6 +6,8 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Table, types
 
+from schema_guard import compat
+
 # Tables may be the same from this share of alike columns on.
 ALIKE = 0.5
 NUMBERS = (types.Integer, types.Numeric, types.Boolean)
@@ -59,4 +61,4 @@ def _compatible(context: MigrationContext, old: Column[Any], new: Column[Any]) -
 
 def _family(column: Column[Any]) -> Any:
     """Return what the type is a kind of: VARCHAR and TEXT are kinds of text."""
-    return types.Numeric if isinstance(column.type, NUMBERS) else column.type._type_affinity  # noqa: SLF001
+    return types.Numeric if isinstance(column.type, NUMBERS) else compat.affinity(column.type)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from alembic.autogenerate import render
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Dialect, MetaData
 from sqlalchemy.types import NullType
 
+from schema_guard import compat
 from schema_guard.dialects.base import backend
 from schema_guard.lint.schema_state import SchemaState
 from schema_guard.online_ddl.render import render_item
@@ -159,13 +159,13 @@ class RuleContext:
 
     def type(self, kind: Any) -> str:
         """Return a type as a revision has it."""
-        return str(render._repr_type(kind, self._written()))  # noqa: SLF001 - there is no other
+        return str(compat.render_type(kind, self._written()))
 
     def code(self, *operations: Any) -> str:
         """Return operations as a revision has them, with what they import."""
         written = self._written()
         ready = list(self._batched(operations))
-        body = render._render_cmd_body(ops.UpgradeOps(ready), written)  # noqa: SLF001
+        body = compat.render_body(ops.UpgradeOps(ready), written)
         lines = [line for line in body.splitlines() if line and "# ###" not in line]
         return "\n".join([*sorted(written.imports), *lines])
 

@@ -10,10 +10,13 @@ from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Dialect
 
+from schema_guard import compat
 from schema_guard.core.errors import GuardError, cause
 from schema_guard.lint.context import Finding, RuleContext, meta_rule
 from schema_guard.lint.rules import RULES, find
 from schema_guard.lint.rules.downgrades import check_downgrade
+from schema_guard.online_ddl.render import RENDERINGS
+from schema_guard.operations.in_place import IMPLS
 from schema_guard.revisions.heads import shared
 from schema_guard.revisions.suppressions import allowances, beside
 from schema_guard.runner.recorder import record
@@ -54,6 +57,11 @@ def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judge
     Raises:
         GuardError: there is no such revision.
     """
+    with compat.installed(RENDERINGS, {}, IMPLS):
+        return _check(scripts, dialect, asked)
+
+
+def _check(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judged:
     chosen, together = _chosen(scripts, asked)
     names = current_app.extensions["migrate"].db.metadata
     judged = Judged()

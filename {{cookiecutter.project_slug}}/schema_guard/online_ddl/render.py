@@ -2,15 +2,14 @@
 
 from typing import Any, Literal
 
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _drop_column, _drop_table, _render_gen_name, _repr_type
 from alembic.operations import ops
 from flask import current_app
 from sqlalchemy import DefaultClause, Enum, FunctionElement, TypeDecorator, false, true
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import UserDefinedType
 
+from schema_guard import compat
 from schema_guard.dialects.base import backend
 
 
@@ -25,7 +24,7 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
     """
     if kind == "type" and isinstance(item, TypeDecorator):
         own = not type(item).__module__.startswith("sqlalchemy.")
-        return own and _repr_type(item.impl_instance, context)
+        return own and compat.render_type(item.impl_instance, context)
     if kind == "type" and type(item) is postgresql.JSONB:
         # On another DBMS Alembic writes an argument that is not imported.
         context.imports.add("from sqlalchemy.dialects import postgresql")
@@ -76,29 +75,37 @@ def _render_default(default: DefaultClause) -> str | Literal[False]:
     return False
 
 
-@renderers.dispatch_for(ops.DropColumnOp, replace=True)
 def _render_drop_column(context: AutogenContext, drop: ops.DropColumnOp) -> list[str]:
     what = f"{drop.table_name}.{drop.column_name}"
-    return [f"# Loses data: the values of {what}.", _drop_column(context, drop)]
+    return [f"# Loses data: the values of {what}.", compat.render_drop_column(context, drop)]
 
 
-@renderers.dispatch_for(ops.DropTableOp, replace=True)
 def _render_drop_table(context: AutogenContext, drop: ops.DropTableOp) -> list[str]:
-    return [f"# Loses data: the rows of {drop.table_name}.", _drop_table(context, drop)]
+    return [
+        f"# Loses data: the rows of {drop.table_name}.",
+        compat.render_drop_table(context, drop),
+    ]
 
 
-@renderers.dispatch_for(ops.RenameTableOp)
-def _rename_table(context: AutogenContext, rename: ops.RenameTableOp) -> str:
+def _render_rename_table(context: AutogenContext, rename: ops.RenameTableOp) -> str:
     schema = f", schema={rename.schema!r}" if rename.schema else ""
     names = f"{rename.table_name!r}, {rename.new_table_name!r}"
     return f"{context.opts['alembic_module_prefix']}rename_table({names}{schema})"
 
 
-@renderers.dispatch_for(ops.CreatePrimaryKeyOp, replace=True)
-def _create_primary_key(context: AutogenContext, key: ops.CreatePrimaryKeyOp) -> str:
-    batch = bool(context._has_batch)  # noqa: SLF001 - as Alembic's own renderers
+def _render_create_primary_key(context: AutogenContext, key: ops.CreatePrimaryKeyOp) -> str:
+    batch = compat.in_batch(context)
     prefix = "batch_op." if batch else context.opts["alembic_module_prefix"]
-    name = _render_gen_name(context, key.constraint_name)
+    name = compat.render_name(context, key.constraint_name)
     table = "" if batch else f"{key.table_name!r}, "
     schema = f", schema={key.schema!r}" if key.schema and not batch else ""
     return f"{prefix}create_primary_key({name!r}, {table}{list(key.columns)!r}{schema})"
+
+
+# What Alembic writes otherwise, or not at all; for the time of a run.
+RENDERINGS: dict[Any, Any] = {
+    ops.CreatePrimaryKeyOp: _render_create_primary_key,
+    ops.DropColumnOp: _render_drop_column,
+    ops.DropTableOp: _render_drop_table,
+    ops.RenameTableOp: _render_rename_table,
+}

@@ -10,6 +10,8 @@ from sqlalchemy import CHAR, DateTime, Enum, LargeBinary, Numeric, String, Text,
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator
 
+from schema_guard import compat
+
 # MySQL and MariaDB write the length of a value in one byte up to here, then in two.
 ONE_BYTE = 255
 BYTES_PER_CHARACTER = 4  # utf8mb4
@@ -35,7 +37,7 @@ def widens(old: Any, new: Any, backend: str) -> bool:
 def _plain(kind: Any, backend: str) -> Any:
     """Return a type as this DBMS has it."""
     dialects = ("mysql", "mariadb") if backend == "mysql" else (backend,)
-    variants = getattr(kind, "_variant_mapping", {})
+    variants = compat.variants(kind)
     kind = next((variants[name] for name in dialects if name in variants), kind)
     return kind.impl_instance if isinstance(kind, TypeDecorator) else kind
 

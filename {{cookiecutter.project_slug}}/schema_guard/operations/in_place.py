@@ -25,6 +25,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import AddConstraint, CreateIndex, DDLElement, DropIndex
 
 from schema_guard.core.errors import GuardError
+from schema_guard.dialects.base import backend
 
 
 @contextmanager
@@ -39,6 +40,11 @@ def online() -> Iterator[None]:
         GuardError: rows refer to what is not there.
     """
     impl: Any = op.get_context().impl
+    if backend(op.get_context().dialect) == "mysql" and not isinstance(impl, MySQLImpl):
+        raise GuardError(
+            "online() is without effect here: migrations/env.py does not run schema_guard.env."
+            " Nothing of the block was run. Restore migrations/env.py from git."
+        )
     before, impl.online = getattr(impl, "online", False), True
     try:
         yield
@@ -75,7 +81,6 @@ def _stated(stated: Stated, compiler: Any, **_: Any) -> str:
 class MySQLImpl(mysql.MySQLImpl):
     """Alembic's way of changing MySQL, which knows `online()`."""
 
-    __dialect__ = "mysql"
     online = False
 
     def _exec(self, construct: Any, *args: Any, **kwargs: Any) -> Any:
@@ -105,7 +110,9 @@ class MySQLImpl(mysql.MySQLImpl):
 class MariaDBImpl(MySQLImpl, mysql.MariaDBImpl):
     """The same for MariaDB."""
 
-    __dialect__ = "mariadb"
+
+# What Alembic uses for the time of a run.
+IMPLS = {"mysql": MySQLImpl, "mariadb": MariaDBImpl}
 
 
 def _orphans(key: ForeignKeyConstraint) -> Any:

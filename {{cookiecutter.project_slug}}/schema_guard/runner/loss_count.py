@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, FromClause, Inspector, column, func, inspect, select, table
 
+from schema_guard import compat
 from schema_guard.runner.data_loss import Loss, Losses
 from schema_guard.runner.row_ownership import Copy, RowOwnership, TableRows, columns_left
 
@@ -196,7 +197,7 @@ def _comparable(present: Present, there: Present, name: str, pairs: dict[str, st
     if name not in pairs:
         return False
     kinds = [present.types[name], there.types[pairs[name]]]
-    one, two = (kind._type_affinity for kind in kinds)  # noqa: SLF001 - there is no other
+    one, two = (compat.affinity(kind) for kind in kinds)
     return bool(one is two)
 
 

@@ -4,8 +4,8 @@ Every operation is caught as `upgrade()` invokes it, in batch mode, helpers and 
 it sends as SQL is read as an operation where it is understood. Nothing is run, no server needed.
 """
 
+import inspect
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -27,6 +27,7 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import to_instance
 
+from schema_guard import compat
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import statement_of
 from schema_guard.runner.journal import REPEATABLE
@@ -206,7 +207,7 @@ class Recorder:
     def flush(self, batch: BatchOperationsImpl) -> None:
         """Note what a batch holds when it ends: only then is it performed."""
         held = self.batches.pop(id(batch), [])
-        copied = batch.recreate == "always" or bool(batch.batch and batch._should_recreate())  # noqa: SLF001 - only it knows
+        copied = compat.requires_copy(batch)
         for operation, line in held:
             self.note(operation, line)
         if copied:
@@ -268,7 +269,7 @@ class Recorder:
 
     def line(self) -> int:
         """Return the line of the revision that is being run."""
-        frame: Any = sys._getframe()  # noqa: SLF001 - traceback.walk_stack(None) does the same
+        frame: Any = inspect.currentframe()
         while frame is not None and frame.f_globals is not vars(self.script.module):
             frame = frame.f_back
         return frame.f_lineno if frame is not None else 0

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Computed, DefaultClause, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import JSON, BigInteger
 
+from schema_guard import compat
 from schema_guard.lint.context import SERVERS, Findings, RuleContext, column_like, known, rule
 from schema_guard.online_ddl.rewrite import is_expression
 from schema_guard.online_ddl.type_changes import widens
@@ -290,7 +291,7 @@ def json_column(recorded: RecordedOperation, context: RuleContext) -> Findings:
         kind = each.type.dialect_impl(context.dialect)
         if isinstance(kind, JSON) and not isinstance(kind, postgresql.JSONB):
             other = copy(operation)
-            better = each._copy()  # noqa: SLF001 - there is no other way
+            better = compat.copy_column(each)
             better.type = postgresql.JSONB()
             if isinstance(other, ops.AddColumnOp):
                 other.column = better

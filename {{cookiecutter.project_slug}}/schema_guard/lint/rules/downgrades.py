@@ -11,6 +11,7 @@ from alembic.operations import ops
 from alembic.script import Script
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard import compat
 from schema_guard.core.errors import cause
 from schema_guard.lint.context import RULES, Finding, RuleContext, meta_rule
 from schema_guard.runner.recorder import RecordedOperation, Recording
@@ -72,8 +73,8 @@ def _undone(operation: Any) -> Any:
     """Return what undoes an operation; None if the operation does not tell."""
     if isinstance(operation, ops.AlterColumnOp):
         return _altered_back(operation)
-    known = getattr(operation, "_reverse", None) is not None
-    if isinstance(operation, ops.DropTableOp | ops.DropColumnOp | ops.DropIndexOp) and not known:
+    drops = isinstance(operation, ops.DropTableOp | ops.DropColumnOp | ops.DropIndexOp)
+    if drops and not compat.reverses(operation):
         return None
     if isinstance(operation, ops.AddConstraintOp) and operation.to_constraint().name is None:
         return None

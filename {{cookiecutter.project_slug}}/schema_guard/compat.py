@@ -1,0 +1,151 @@
+"""Every private name of Alembic and SQLAlchemy that the guards use.
+
+What goes missing is an error when this module is imported or when it is used, never a guard that is
+off: there is no default here. The versions are checked first, so that the error is one sentence.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from schema_guard.core import versions
+
+versions.check()
+
+from alembic import command  # noqa: E402 - after the check
+from alembic.autogenerate import renderers  # noqa: E402
+from alembic.autogenerate.api import AutogenContext  # noqa: E402
+from alembic.autogenerate.render import (  # noqa: E402
+    _drop_column,
+    _drop_table,
+    _render_cmd_body,
+    _render_gen_name,
+    _repr_type,
+)
+from alembic.ddl.impl import _impls  # noqa: E402
+from alembic.ddl.mysql import MySQLImpl  # noqa: E402
+from alembic.operations import Operations  # noqa: E402
+from alembic.operations.batch import BatchOperationsImpl  # noqa: E402
+from alembic.util.sqla_compat import _get_constraint_final_name  # noqa: E402
+from sqlalchemy import Column, Constraint  # noqa: E402
+from sqlalchemy.engine.default import DefaultExecutionContext  # noqa: E402
+from sqlalchemy.types import TypeEngine  # noqa: E402
+
+__all__ = [
+    "affinity",
+    "bound_to_type",
+    "copy_column",
+    "final_name",
+    "in_batch",
+    "installed",
+    "made_with_type",
+    "render_body",
+    "render_drop_column",
+    "render_drop_table",
+    "render_name",
+    "render_type",
+    "requires_copy",
+    "reverses",
+    "set_rowcount",
+    "variants",
+]
+
+render_drop_column = _drop_column
+render_drop_table = _drop_table
+render_body = _render_cmd_body
+render_name = _render_gen_name
+render_type = _repr_type
+final_name = _get_constraint_final_name
+# What is overridden has to be there, or it would never be called.
+MySQLImpl._exec  # noqa: B018, SLF001
+DefaultExecutionContext._rowcount  # noqa: B018, SLF001
+
+
+@contextmanager
+def installed(
+    renderings: Mapping[Any, Callable[..., Any]],
+    implementations: Mapping[Any, Callable[..., Any]],
+    impls: Mapping[str, type[Any]],
+) -> Iterator[None]:
+    """Have Alembic use other functions meanwhile; afterwards it is as it was.
+
+    Args:
+        renderings: how operations are written into a revision.
+        implementations: how operations are run.
+        impls: Alembic's `DefaultImpl` of DBMSs, by the dialect's name.
+    """
+    registries: list[tuple[dict[Any, Any], dict[Any, Any]]] = [
+        (renderers._registry, {(name, "default"): run for name, run in renderings.items()}),  # noqa: SLF001
+        (
+            Operations._to_impl._registry,  # noqa: SLF001
+            {(name, "default"): run for name, run in implementations.items()},
+        ),
+        (_impls, dict(impls)),
+    ]
+    before = [dict(registry) for registry, _ in registries]
+    try:
+        for registry, ours in registries:
+            registry.update(ours)
+        yield
+    finally:
+        for (registry, _), theirs in zip(registries, before, strict=True):
+            registry.clear()
+            registry.update(theirs)
+
+
+def in_batch(context: AutogenContext) -> bool:
+    """Return whether operations are written for `batch_op`."""
+    return bool(context._has_batch)  # noqa: SLF001
+
+
+def requires_copy(batch: BatchOperationsImpl) -> bool:
+    """Return whether Alembic's batch mode copies the table."""
+    return batch.recreate == "always" or bool(batch.batch and batch._should_recreate())  # noqa: SLF001
+
+
+def reverses(operation: Any) -> bool:
+    """Return whether a drop knows what it drops, and can be undone."""
+    return operation._reverse is not None  # noqa: SLF001
+
+
+def bound_to_type(constraint: Constraint) -> bool:
+    """Return whether a constraint comes with the type of a column, as an enum's CHECK."""
+    return bool(constraint._type_bound)  # noqa: SLF001
+
+
+def made_with_type(constraint: Any, compiler: Any) -> bool:
+    """Return whether the DBMS of a compiler gets such a constraint."""
+    rule = constraint._create_rule  # noqa: SLF001
+    return bound_to_type(constraint) and rule is not None and bool(rule(compiler))
+
+
+def affinity(kind: TypeEngine[Any]) -> Any:
+    """Return what a type is a kind of: VARCHAR and TEXT are kinds of text."""
+    return kind._type_affinity  # noqa: SLF001
+
+
+def variants(kind: Any) -> Mapping[str, Any]:
+    """Return the types that a type has on DBMSs, by the dialects' names."""
+    found: Mapping[str, Any] = kind._variant_mapping  # noqa: SLF001
+    return found
+
+
+def copy_column(column: Column[Any]) -> Column[Any]:
+    """Return a copy of a column that belongs to no table."""
+    return column._copy()  # noqa: SLF001
+
+
+def set_rowcount(context: Any, rows: int) -> None:
+    """Have a statement that was not sent answer with a number of rows."""
+    context._rowcount = rows  # noqa: SLF001 - some drivers' cursors have it read-only
+
+
+def command_of(environment: Any) -> str:
+    """Return which function of `alembic.command` was called, as in `upgrade`.
+
+    Args:
+        environment: Alembic's EnvironmentContext, or `alembic.context`.
+    """
+    function = environment.context_opts["fn"]
+    name = str(function.__qualname__).partition(".")[0]
+    return name if hasattr(command, name) else ""
