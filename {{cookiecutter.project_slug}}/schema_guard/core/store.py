@@ -59,7 +59,7 @@ history = Table(
     Column("started_at", DateTime, nullable=False),  # UTC
     Column("seconds", Float, nullable=False),
     Column("by_whom", String(255), nullable=False),
-    Column("outcome", String(16), nullable=False),  # done, failed
+    Column("outcome", String(16), nullable=False),  # done, failed, interrupted
     Column("checksum", String(64)),  # of the revision's file; null if there is none
     Column("source", SOURCE),
     Column("note", Text),

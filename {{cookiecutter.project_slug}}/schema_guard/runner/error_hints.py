@@ -45,7 +45,7 @@ def explain(error: CommandError, connection: Connection, scripts: ScriptDirector
     return GuardError(f"{words}. {where}")
 
 
-def remedy(error: Exception, user: str | None) -> str:
+def remedy(error: BaseException, user: str | None) -> str:
     """Return what to do about a revision that failed, before it is run again."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return "See why the server ended the connection"

@@ -1,30 +1,31 @@
 """The record: which revision was run when, how long, by whom; and whether its file has changed.
 
-Promise: `schema_history` tells what happened to the database, failures too. A revision that was
+Promise: `schema_history` tells what happened to the database, failures too: "done" is what was
+committed. A revision that was
 edited or deleted after it was run here is not passed over in silence: what other databases get is
 not what this one has. Its file as it was run can be had back.
 """
 
-import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import DBAPIError
 
 from schema_guard.core.errors import GuardError
-from schema_guard.core.store import history, make_tables, stored
+from schema_guard.core.store import VERSION, history, make_tables, stored
 from schema_guard.revisions.checksum import digest, means_the_same
 from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner.journal_entry import Step
 from schema_guard.runner.lock import whoami
 
-GATHERED = 0.1
 ALLOW_EDITED = "allow-edited"
 
 
@@ -44,7 +45,7 @@ class Run:
             "direction": self.step.direction,
             "started_at": self.started_at,
             "seconds": round(time.monotonic() - self.started, 3),
-            "by_whom": whoami()[:255],
+            "by_whom": by_whom(),
             "outcome": outcome,
             "checksum": digest(source) if source else None,
             "source": source or None,
@@ -52,43 +53,69 @@ class Run:
         }
 
 
-class Record:
-    """The rows of `schema_history` that a command writes.
+def by_whom() -> str:
+    """Return who runs this, as the record keeps it."""
+    return whoami()[:255]
 
-    A revision is recorded in its own transaction. Only while many that are quick run one after
-    the other their rows are gathered: then a process that is killed may leave those of its last
-    `GATHERED` seconds unwritten.
+
+class Record:
+    """The rows of `schema_history` that a command writes, each in the transaction of its revision.
+
+    So it says "done" of what is committed, and of nothing else. A thousand quick revisions are not
+    slowed by it: the statement is made once, and goes straight to the driver.
     """
 
     def __init__(self, connection: Connection) -> None:
         """Record on a connection."""
         self.connection = connection
-        self.rows: list[dict[str, Any]] = []
-        self.unsure: list[dict[str, Any]] = []  # written, and not committed yet
-        self.written = -math.inf
+        self.before = 0  # the last row of earlier commands
+
+    def begin(self) -> None:
+        """Have `committed` tell of what is recorded from now on."""
+        self.before = self.connection.scalar(select(func.max(history.c.id))) or 0
 
     def add(self, row: dict[str, Any]) -> None:
-        """Record a row, within the transaction at hand, or soon."""
-        self.rows.append(row)
-        if time.monotonic() - self.written > GATHERED:
-            self.write()
+        """Record a row, within the transaction at hand."""
+        if not self.connection.in_transaction():
+            self.connection.begin()
+        sql, parameters = self._insert(row)
+        cursor = self.connection.connection.cursor()
+        try:
+            cursor.execute(sql, parameters)
+        except self._driver.Error as error:
+            raise DBAPIError.instance(sql, None, error, self._driver.Error) from error
+        finally:
+            cursor.close()
 
-    def write(self) -> None:
-        """Write what is gathered, within the transaction at hand."""
-        if self.rows:
-            self.connection.execute(insert(history), self.rows)
-        self.rows, self.unsure, self.written = [], self.rows, time.monotonic()
+    def committed(self) -> list[tuple[str, str]]:
+        """Return which revisions this command has run, with their direction, and committed."""
+        columns = history.c
+        query = select(columns.revision, columns.direction).where(
+            columns.id > self.before, columns.by_whom == by_whom(), columns.outcome == "done"
+        )
+        return [(row.revision, row.direction) for row in self.connection.execute(query)]
 
-    def committed(self) -> None:
-        """Note that the transaction at hand was committed."""
-        self.unsure = []
+    @property
+    def _driver(self) -> Any:
+        return self.connection.dialect.loaded_dbapi
 
-    def rolled_back(self, *, completed: bool) -> None:
-        """Keep what the transaction at hand was to record, but for a revision that it completed."""
-        self.rows = [*self.unsure, *self.rows]
-        self.unsure = []
-        if completed:
-            self.rows.pop()
+    @cached_property
+    def _statement(self) -> tuple[str, list[str] | None, dict[str, Any]]:
+        """Return the SQL, the order of its values, and what makes values the driver's."""
+        dialect = self.connection.dialect
+        columns = [column for column in history.c if not column.primary_key]
+        names = [column.name for column in columns]
+        compiled: Any = insert(history).inline().compile(dialect=dialect, column_keys=names)
+        kinds = {column.name: column.type.dialect_impl(dialect) for column in columns}
+        ways = {name: kind.bind_processor(dialect) for name, kind in kinds.items()}
+        order = list(compiled.positiontup) if compiled.positional else None
+        return compiled.string, order, {name: way for name, way in ways.items() if way}
+
+    def _insert(self, row: dict[str, Any]) -> tuple[str, Any]:
+        sql, order, ways = self._statement
+        row = {"version": VERSION, **row}
+        values = {name: ways[name](value) if name in ways else value for name, value in row.items()}
+        return sql, values if order is None else [values[name] for name in order]
 
 
 def begin(step: Any) -> Run:

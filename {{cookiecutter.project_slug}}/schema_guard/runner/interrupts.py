@@ -158,6 +158,11 @@ def is_interrupted(error: BaseException | None = None) -> bool:
     return isinstance(error, KeyboardInterrupt) or bool(_watch and _watch.received)
 
 
+def signal_name() -> str:
+    """Return what somebody has interrupted this command with."""
+    return NAMES[signal.Signals(_watch.received[0])] if _watch and _watch.received else "Ctrl-C"
+
+
 @contextmanager
 def cancellable(connection: Connection) -> Iterator[None]:
     """Have the statement that runs on a connection cancelled by a signal."""

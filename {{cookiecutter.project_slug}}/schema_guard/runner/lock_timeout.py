@@ -123,6 +123,6 @@ def blockers(connection: Connection, statement: str) -> list[str]:
     return found or ["somebody who has just ended"]
 
 
-def may_be_tried_again(error: Exception, attempt: int) -> bool:
+def may_be_tried_again(error: BaseException, attempt: int) -> bool:
     """Return whether a revision got no lock; what cannot be undone of it is in the journal."""
     return isinstance(error, DBAPIError) and is_lock_timeout(error) and attempt < TRIES

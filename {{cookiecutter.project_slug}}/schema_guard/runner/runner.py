@@ -10,31 +10,31 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, inspect
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.admin.backup import BACKUP, backup_first
-from schema_guard.core.errors import GuardError, cause, shorten
+from schema_guard.core.errors import GuardError
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
 from schema_guard.runner import history
 from schema_guard.runner.connection import changes_schema
 from schema_guard.runner.data_loss import ALLOW_LOSS, LossError, Losses
-from schema_guard.runner.error_hints import explain, remedy
+from schema_guard.runner.error_hints import explain
+from schema_guard.runner.failure_report import ended
+from schema_guard.runner.first_error import FirstError
+from schema_guard.runner.interrupts import Session, is_interrupted
 from schema_guard.runner.journal import Journal
-from schema_guard.runner.journal_entry import tell
 from schema_guard.runner.lock_timeout import may_be_tried_again, pause
-from schema_guard.runner.resume import read
-from schema_guard.runner.schema_snapshot import half_made, invalid_indexes
+from schema_guard.runner.schema_snapshot import schema_version
 
 READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
 
@@ -70,32 +70,43 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
     with ExitStack() as stack:
         stack.enter_context(run.journal.watch())
         stack.enter_context(losses.watch())
-        if connection.dialect.name == "sqlite":
-            refuse_leftovers(connection)
-            run.foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
-        for attempt in itertools.count(1):
-            connection.rollback()  # or Alembic would take the transaction for somebody else's
-            context.configure(connection=connection, **settings)
-            run.follow(context)
-            try:
-                with _immediately(connection), context.begin_transaction():
-                    context.run_migrations()
-                    connection.commit()  # a revision that commits has left Alembic's transaction
-            except (CommandError, GuardError) as error:
-                if isinstance(error, LossError):
-                    run.undo()  # no transaction waits for a person
-                    if losses.ask(error):
-                        continue
-                run.record_failure(str(error))
+        stack.enter_context(run.errors.watch())
+        try:
+            if connection.dialect.name == "sqlite":
+                refuse_leftovers(connection)
+                run.foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
+            _run_until_there_is_a_lock(run, context, settings)
+        except BaseException as error:
+            told = ended(run, error)
+            if told is error:
                 raise
-            except Exception as error:
-                if not may_be_tried_again(error, attempt):
-                    raise run.failure(error) from error
-                run.undo()
-                pause(connection, str(getattr(error, "statement", "")), attempt)
-            else:
-                run.finish()
-                return
+            raise told from error
+
+
+def _run_until_there_is_a_lock(run: "GuardedRun", context: Any, settings: dict[str, Any]) -> None:
+    """Run what Alembic was called for, again while tables are in use."""
+    connection = run.connection
+    for attempt in itertools.count(1):
+        connection.rollback()  # or Alembic would take the transaction for somebody else's
+        context.configure(connection=connection, **settings)
+        run.follow(context)
+        try:
+            with _immediately(connection), context.begin_transaction():
+                context.run_migrations()
+                connection.commit()  # a revision that commits has left Alembic's transaction
+        except LossError as error:
+            run.undo()  # no transaction waits for a person
+            if not run.losses.ask(error):
+                raise
+        except Exception as error:
+            first = run.errors.of(error)
+            if is_interrupted() or not may_be_tried_again(first, attempt):
+                raise
+            run.undo()
+            pause(connection, str(getattr(first, "statement", "")), attempt)
+        else:
+            connection.commit()
+            return
 
 
 @dataclass
@@ -108,11 +119,17 @@ class GuardedRun:
     losses: Losses
     foreign_keys: "ForeignKeys | None" = None
     current: history.Run | None = None
-    completed: bool = False  # but not committed yet
+    completed: list[tuple[str, str]] = field(default_factory=list)
     recordable: bool = False  # the record is of this version
     prepared: bool = False
     back_up: bool = False
     reasons: list[str] = field(default_factory=list)  # against running anything
+    schema: int | None = None
+
+    def __post_init__(self) -> None:
+        """Remember the session that holds the migration lock."""
+        self.session = Session.of(self.connection)
+        self.errors = FirstError(self.connection)
 
     def follow(self, context: Any) -> None:
         """Have each of Alembic's steps told to `begin` before it is run."""
@@ -150,8 +167,7 @@ class GuardedRun:
 
     def begin(self, step: Any, *, first: bool) -> None:
         """Begin with one of Alembic's steps."""
-        self.record.committed()
-        self.current, self.completed = history.begin(step), False
+        self.current = history.begin(step)
         stamps = self.current.step.direction == "stamp"
         self.losses.active = self.current.step.direction == "upgrade"
         if not self.prepared:  # once, however often it is tried
@@ -161,7 +177,11 @@ class GuardedRun:
             path = None if stamps else backup_first(self.connection, asked=self.back_up)
             if path:
                 click.echo(f"Backup: {path}", err=True)
+            self.record.begin()
+            self.connection.rollback()
             self.prepared = True
+        if not self.connection.in_transaction():  # of several revisions
+            self.schema = schema_version(self.connection)
         if not stamps:
             self.journal.begin(self.current.step, first=first)
 
@@ -180,67 +200,32 @@ class GuardedRun:
         """Record the present step."""
         if self.current is None:
             return
+        if is_interrupted():  # and the revision has caught it: what it left out is not known
+            raise KeyboardInterrupt
         if self.foreign_keys:
             self.foreign_keys.check(self.current.step.revision)
         if self.current.step.direction == "stamp":
             self.journal.forget()
         else:
             self.journal.complete()
-        self.completed = True
+        self.completed.append((self.current.step.revision, self.current.step.direction))
         self.record.add(self.current.end("done", self.losses.take()))
-
-    def finish(self) -> None:
-        """Write what is left to record, and commit."""
-        self.record.write()
-        self.connection.commit()
 
     def undo(self) -> None:
         """Forget what the transaction at hand did."""
         self.journal.stop()
         self.connection.rollback()
-        self.record.rolled_back(completed=self.completed)
-        self.completed = False
 
-    def record_failure(self, cause: str) -> None:
-        """Record that it failed, if the database takes it."""
-        if self.current is not None and self.recordable:
-            with suppress(SQLAlchemyError):
-                self.undo()
-                self.record.rows.append(self.current.end("failed", cause))
-                self.finish()
-
-    def failure(self, error: Exception) -> GuardError:
-        """Return the error for a revision that failed: which, where, why, what there is now."""
-        running = f"Revision {self.current.step.revision}" if self.current else "The migration"
-        lines = [f"{place(error) or running} failed: {cause(error)}."]
-        if isinstance(error, DBAPIError) and error.statement:
-            lines.append(f"Statement:  {shorten(error.statement)}")
-        self.record_failure("\n".join(lines))
+    def record_end(self, outcome: str, note: str) -> None:
+        """Record that the present step failed, or was interrupted, if the database takes it."""
+        if self.current is None or not self.recordable:
+            return
+        self.undo()
         try:
+            self.record.add(self.current.end(outcome, note))
+            self.connection.commit()
+        except SQLAlchemyError:  # this user may not write, say; that it failed is said in any case
             self.connection.rollback()
-            context = MigrationContext.configure(self.connection)
-            at = ", ".join(context.get_current_heads()) or "base"
-            step = self.current.step if self.prepared and self.current else None
-            kept = read(self.connection, step)[0] if step else []
-            leftovers = invalid_indexes(self.connection)
-            own = half_made(self.connection, str(getattr(error, "statement", "")))
-            self.connection.rollback()
-        except SQLAlchemyError:
-            lines.append(
-                "The connection is lost. When the database answers again, `flask db current` tells"
-                " where it is."
-            )
-            return GuardError("\n".join(lines))
-        except GuardError as unsure:
-            return GuardError("\n".join([*lines, unsure.message]))
-        lines.append(f"The database is at {at}. {tell(kept)}")
-        for name in leftovers:
-            todo = "the next run drops it" if name == own else "drop it"
-            lines.append(f"            The index {name} is invalid: {todo}.")
-        what = remedy(error, self.connection.engine.url.username)
-        goes_on = ": it goes on after what was kept" if kept else ""
-        lines.append(f"{what}, then run the command again{goes_on}.")
-        return GuardError("\n".join(lines))
 
 
 def given(arguments: list[str], name: str) -> set[str]:
@@ -309,18 +294,5 @@ class ForeignKeys:
         for (child, parent), rows in (self.violations() - self.before).items():
             raise GuardError(
                 f"Revision {revision} would leave {rows} rows of {child} without their"
-                f" row in {parent}. Nothing of it was kept. Have it change those rows too."
+                f" row in {parent}. Have it change those rows too."
             )
-
-
-def place(error: BaseException) -> str:
-    """Return the revision that raised an error, with its file and line; empty if none did."""
-    found = ""
-    traceback = error.__traceback__
-    while traceback is not None:
-        names = traceback.tb_frame.f_globals
-        if "revision" in names and "down_revision" in names:
-            path = Path(traceback.tb_frame.f_code.co_filename)
-            found = f"Revision {names['revision']} ({path.name}, line {traceback.tb_lineno})"
-        traceback = traceback.tb_next
-    return found

@@ -88,6 +88,16 @@ def has_run(connection: Connection, statement: str, before: str) -> bool | None:
     return changed.pop() if len(changed) == 1 else None
 
 
+def schema_version(connection: Connection) -> int | None:
+    """Return a number of SQLite's that every change of the schema raises; None of a server."""
+    if connection.dialect.name != "sqlite":
+        return None
+    cursor = connection.connection.cursor()  # past SQLAlchemy, which would begin a transaction
+    (version,) = cursor.execute("PRAGMA schema_version").fetchone()
+    cursor.close()
+    return int(version)
+
+
 def half_made(connection: Connection, statement: str) -> str | None:
     """Return the invalid index that a CREATE or DROP INDEX CONCURRENTLY has left on PostgreSQL."""
     index = INDEX.match(statement)
