@@ -23,26 +23,28 @@ def read(connection: Connection, step: Step) -> tuple[list[Entry], bool]:
         return [], False
     entries = [Entry(r.statement, r.digest, r.before, r.affected, r.last_id) for r in rows]
     half = Step(rows[0].revision, rows[0].direction, rows[0].source)
-    if (half.revision, half.direction) != (step.revision, step.direction):
-        raise GuardError(
-            f"The {half.direction} of revision {half.revision} was stopped half-way."
-            f" {tell(entries)}\nRun `flask db {half.direction}` to complete it; or"
-            " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
-            " that the database is then at."
-        )
     last = entries[-1]
     if last.before is not None:
         has_run = schema_snapshot.has_run(connection, last.statement, last.before)
         if has_run is None:
             raise GuardError(
-                f"The {step.direction} of revision {step.revision} was stopped half-way, and"
+                f"The {half.direction} of revision {half.revision} was stopped half-way, and"
                 f" it cannot be known whether its last statement has run:\n"
-                f"            {last.statement}\n{tell(entries[:-1])}\n{by_hand(step)}"
+                f"            {last.statement}\n{tell(entries[:-1])}\n{by_hand(half)}"
             )
         if not has_run:
             entries.pop()
-    # Version 1 of the journal kept no file.
-    return entries, half.source is None or not means_the_same(half.source, step.source)
+    if (half.revision, half.direction) == (step.revision, step.direction):
+        # Version 1 of the journal kept no file.
+        return entries, half.source is None or not means_the_same(half.source, step.source)
+    if not entries:  # the statement that it came to failed, and nothing was before it
+        return [], False
+    raise GuardError(
+        f"The {half.direction} of revision {half.revision} was stopped half-way."
+        f" {tell(entries)}\nRun `flask db {half.direction}` to complete it; or"
+        " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
+        " that the database is then at."
+    )
 
 
 def take_back(connection: Connection, kept: int) -> None:
