@@ -119,12 +119,18 @@ def _refused(run: "GuardedRun", error: GuardError) -> GuardError:
     try:
         found = look(run, REPLACED)
     except StillUnknownError:
-        return GuardError(f"{error.message}\n{UNKNOWN}")
+        return _with(error, UNKNOWN)
     except GuardError:  # it is this one
         found = None
     run.record_end("failed", error.message)
     said = found is None or any(part.statement in error.message for part in found.kept)
-    return error if said or not run.prepared else GuardError(f"{error.message}\n{found}")
+    return error if said or not run.prepared else _with(error, str(found))
+
+
+def _with(error: GuardError, more: str) -> GuardError:
+    """Return an error, of its kind, with another line."""
+    vars(error)["message"] = f"{error.message}\n{more}"
+    return error
 
 
 def _interrupted(run: "GuardedRun", error: BaseException) -> Interrupted:
