@@ -1,5 +1,6 @@
 """What the tests share: baked projects, and a way to run commands in them as a user would."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -12,12 +13,13 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import servers
+from warm import READ_AT_START, Warm
 
 # The template's folder holds what is baked into projects: no bytecode of schema_guard goes there.
 sys.dont_write_bytecode = True
@@ -73,6 +75,17 @@ def run(
     return Outcome(result.returncode, result.stdout)
 
 
+# By the folder of their .venv.
+WARM: dict[Path, Warm] = {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_warm() -> Iterator[None]:
+    yield
+    for warm in WARM.values():
+        warm.close()
+
+
 @dataclass(frozen=True)
 class Project:
     """A baked project.
@@ -96,8 +109,18 @@ class Project:
         return run(*command, cwd=self.path, environ={**self.environ, **environ}, stdin=stdin)
 
     def flask(self, *arguments: str, stdin: str | None = None, **environ: str) -> Outcome:
-        """Run the project's `flask`."""
-        return self.run(self.tool("flask"), *arguments, stdin=stdin, **environ)
+        """Run the project's `flask`, in a process of its own."""
+        return self.run_warm(str(self.tool("flask")), *arguments, stdin=stdin, **environ)
+
+    def run_warm(self, *words: str, stdin: str | None = None, **environ: str) -> Outcome:
+        """Run `flask` or `python -c` in a process that has the libraries imported already."""
+        venv = (self.path / ".venv").resolve()
+        python = venv / "bin" / "python"
+        if not python.exists() or any(name.startswith(READ_AT_START) for name in environ):
+            return self.run(*words, stdin=stdin, **environ)
+        if venv not in WARM:
+            WARM[venv] = Warm(python, self.environ)
+        return Outcome(*WARM[venv].run(words, self.path, {**self.environ, **environ}, stdin))
 
     def setup(self, **environ: str) -> Outcome:
         """Run bin/setup by hand."""
@@ -115,7 +138,8 @@ class Project:
             "with app.create_app().app_context():\n"
             f"  print(db.session.execute(sqlalchemy.text({sql!r})).all())"
         )
-        outcome = self.run(self.tool("python"), "-c", code, FLASK_DEBUG="1", **environ)
+        words = (str(self.tool("python")), "-c", code)
+        outcome = self.run_warm(*words, FLASK_DEBUG="1", **environ)
         return outcome.output.strip()
 
     def settings(self) -> dict[str, str]:
@@ -361,18 +385,81 @@ def bake(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> B
     return bake
 
 
-@pytest.fixture(scope="session")
-def sqlite_project(bake: Baker) -> Project:
-    """Return the default project, set up. Tests leave it as they found it."""
-    return bake(setup="yes")
+Builder = Callable[..., Project]
 
 
 @pytest.fixture(scope="session")
-def any_project(bake: Baker) -> Project:
-    """Return a SQLite project that can use every DBMS, and pytest-xdist."""
-    project = bake(setup="yes")
-    project.install("psycopg[binary]", "PyMySQL[rsa]", "pytest-xdist")
-    return project
+def build(
+    tmp_path_factory: pytest.TempPathFactory, environ: Mapping[str, str], bake: Baker
+) -> Builder:
+    """Return a function that bakes a project and sets it up, once for all processes of the tests.
+
+    Its folder holds `.venv`, and is nobody's to change: see `copy_of`.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def build(name: str, *packages: str) -> Project:
+        folder = shared / f"shared-{name}"
+        folder.mkdir(exist_ok=True)
+        output = folder / "output"
+        with locked(folder / "lock"):
+            if not output.exists():
+                project = bake(folder=folder, setup="yes")
+                if packages:
+                    project.install(*packages)
+                output.write_text(project.output, encoding="utf-8")
+        return Project(folder / "demo", output.read_text(encoding="utf-8"), environ)
+
+    return build
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process of the tests at a time into a block."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def copy_of(project: Project, folder: Path) -> Iterator[Project]:
+    """Give a copy of a project that shares its .venv, and may be changed."""
+    path = folder / project.path.name
+    ignored = shutil.ignore_patterns(".venv", "*_cache")
+    shutil.copytree(project.path, path, symlinks=True, ignore=ignored)
+    (path / ".venv").symlink_to(project.path / ".venv")
+    yield replace(project, path=path)
+    shutil.rmtree(path)
+
+
+def original_of(project: Project) -> Project:
+    """Return the project that a project is a copy of."""
+    return replace(project, path=(project.path / ".venv").resolve().parent)
+
+
+@pytest.fixture(scope="session")
+def sqlite_project(build: Builder) -> Project:
+    """Return the default project, set up. Tests do not change it."""
+    return build("sqlite")
+
+
+@pytest.fixture
+def own_project(
+    sqlite_project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    """Return the default project, set up, for one test to change."""
+    with copy_of(sqlite_project, tmp_path_factory.mktemp("own")) as project:
+        yield project
+
+
+@pytest.fixture
+def any_project(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return a SQLite project that can use every DBMS, and pytest-xdist, for one test to change."""
+    original = build("any", "psycopg[binary]", "PyMySQL[rsa]", "pytest-xdist")
+    with copy_of(original, tmp_path_factory.mktemp("any")) as project:
+        yield project
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -399,25 +486,24 @@ def prepared(
 ) -> str:
     """Make a database at the project's revision, with the rows of `flask seed` if wanted.
 
-    Where the DBMS can copy one, the project's commands make it once for each file of tests.
+    It is a copy: the project's commands make one for each server.
 
     Returns:
         Its URL.
     """
-    url, original = url_of(project, server, name), "seeded" if seeded else "prepared"
-    first = url_of(project, server, original)
+    url, first = url_of(project, server, name), "seeded" if seeded else "prepared"
+    original = original_of(project)
     if server is None:
-        if not Path(path := first.removeprefix("sqlite:///")).exists():
-            make_database(project, first, seeded=seeded)
+        path = original.path / "instance" / f"{first}.db"
+        with locked(original.path.with_name("lock")):
+            if not path.exists():
+                make_database(original, f"sqlite:///{path}", seeded=seeded)
         shutil.copyfile(path, url.removeprefix("sqlite:///"))
-    elif server.is_postgresql:
-        quoted = f"'{server.name(original)}'"
-        if not server.query(f"SELECT 1 FROM pg_database WHERE datname = {quoted}"):
-            make_database(project, first, seeded=seeded)
-        new, old = (server.quote(server.name(one)) for one in (name, original))
-        server.execute(f"CREATE DATABASE {new} TEMPLATE {old}")
-    else:
-        make_database(project, url, seeded=seeded)
+        return url
+    if first not in server.originals:
+        server.originals.add(first)
+        make_database(original, server.url_of_original(first), seeded=seeded)
+    server.copy(first, name)
     return url
 
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,11 +45,13 @@ class Server:
         admin: the URL of its administrator, naming no database of the tests.
         prefix: of every database and user that a test makes.
         program: how it runs; none for one that somebody else started.
+        originals: the databases that are made once, to be copied.
     """
 
     admin: URL
     prefix: str = ""
     program: "Program | None" = None
+    originals: set[str] = field(default_factory=set)
 
     @property
     def is_postgresql(self) -> bool:
@@ -81,6 +83,34 @@ class Server:
         if user is not None:
             url = url.set(username=self.name(user), password=password)
         return url.render_as_string(hide_password=False)
+
+    def url_of_original(self, original: str) -> str:
+        """Return the URL of a database that is made once, to be copied."""
+        url = self.admin.set(database=f"{self.prefix}original_{original}")
+        return url.render_as_string(hide_password=False)
+
+    def copy(self, original: str, name: str) -> None:
+        """Make a database as one that was made once."""
+        old, new = f"{self.prefix}original_{original}", self.name(name)
+        if self.is_postgresql:
+            self.execute(f"CREATE DATABASE {self.quote(new)} TEMPLATE {self.quote(old)}")
+            return
+        (collation,) = self.query(
+            "SELECT default_collation_name FROM information_schema.schemata"
+            f" WHERE schema_name = '{old}'"
+        )
+        self.execute(f"CREATE DATABASE {self.quote(new)} COLLATE {collation}")
+        login = ["--no-defaults", f"--host={self.admin.host}", f"--port={self.admin.port}"]
+        login += [f"--user={self.admin.username}", "--protocol=tcp"]
+        environ = {**os.environ, "MYSQL_PWD": str(self.admin.password)}
+        dump, load = (client(f"mariadb{suffix}") for suffix in ("-dump", ""))
+        rows = subprocess.run(
+            [dump, *login, "--skip-lock-tables", old],
+            env=environ,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        subprocess.run([load, *login, new], env=environ, input=rows.stdout, check=True)
 
     def create_user(self, name: str) -> str:
         """Create a user who may connect and nothing else; return the password."""
@@ -180,6 +210,13 @@ class Program:
             return
         self.process.send_signal(self.stop_signal)
         self.process.wait(SECONDS_TO_START)
+
+
+def client(name: str) -> str:
+    """Return the path of one of MariaDB's client programs."""
+    path = shutil.which(name)
+    assert path is not None
+    return path
 
 
 def connect(url: URL) -> Connection:

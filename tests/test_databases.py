@@ -9,25 +9,25 @@ from urllib.parse import quote_plus
 
 import pytest
 import servers
-from conftest import DATA, Project, serve, url_of
+from conftest import DATA, Builder, Project, copy_of, serve, url_of
 from servers import Server
 from sqlalchemy import make_url
 
-# The drivers that are compiled, beside those of `any_project`.
-DRIVERS = ["psycopg2", "mysqlclient"]
+# Two of the drivers are compiled.
+DRIVERS = ["psycopg[binary]", "PyMySQL[rsa]", "psycopg2", "mysqlclient", "pytest-xdist"]
 HEADERS = {"pg_config": "libpq-dev", "mysql_config": "default-libmysqlclient-dev pkg-config"}
 OTHER_DRIVERS = {"postgresql": "postgresql+psycopg2", "mariadb": "mysql+mysqldb"}
 NAME = "a@b:c%d'e\"f\\g#h é"
 
 
-@pytest.fixture(scope="module")
-def project(any_project: Project) -> Project:
+@pytest.fixture
+def project(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Return a project with every driver."""
     for program, package in HEADERS.items():
         if shutil.which(program) is None:
             servers.missing(f"A driver cannot be compiled: apt-get install {package}")
-    any_project.install(*DRIVERS)
-    return any_project
+    with copy_of(build("drivers", *DRIVERS), tmp_path_factory.mktemp("drivers")) as project:
+        yield project
 
 
 def succeed(project: Project, *arguments: str, url: str) -> str:
