@@ -388,6 +388,11 @@ def bake(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> B
 Builder = Callable[..., Project]
 
 
+def shared(module: str, value: str) -> Any:
+    """Return a value of a module's fixture; the tests with it run in one process."""
+    return pytest.param(value, marks=pytest.mark.xdist_group(f"{module}-{value}"))
+
+
 @pytest.fixture(scope="session")
 def build(
     tmp_path_factory: pytest.TempPathFactory, environ: Mapping[str, str], bake: Baker
@@ -541,14 +546,6 @@ def mariadb() -> Iterator[servers.Server]:
             return
         with servers.mariadb() as server:
             yield server
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, where they share what it bakes; not so schema_guard's."""
-    for item in items:
-        if not item.path.is_relative_to(TESTS / "schema_guard"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -123,6 +123,7 @@ def typed(
     assert not list(folder.rglob("pwned"))
 
 
+@pytest.mark.xdist_group("typed")
 def test_typed_answers_arrive_as_typed(typed: Project) -> None:
     assert rendered_answers(typed.path) == NASTY
     parse_all(typed.path)
@@ -133,6 +134,7 @@ def test_typed_answers_arrive_as_typed(typed: Project) -> None:
     assert not [text for text in shown if "<" in text or '"' in text]
 
 
+@pytest.mark.xdist_group("typed")
 def test_ruff_stays_clean_whatever_the_answers(typed: Project) -> None:
     for arguments in (["check", "."], ["format", "--check", "."]):
         outcome = typed.run(typed.tool("ruff"), *arguments)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import servers
 import trustme
-from conftest import Baker, Outcome, Project, Service, serve
+from conftest import Baker, Outcome, Project, Service, serve, shared
 from servers import Server
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import OperationalError
@@ -65,7 +65,7 @@ def authority() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="module", params=list(KINDS))
+@pytest.fixture(scope="module", params=[shared(__name__, kind) for kind in KINDS])
 def database(request: pytest.FixtureRequest) -> str:
     """Return the answers to the question of the database."""
     return str(request.param)
@@ -151,7 +151,9 @@ def test_an_unknown_host(project: Project, server: Server) -> None:
     assert "no host has the name of no-such-host.invalid:" in line
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # PyMySQL waits for ever
+@pytest.mark.parametrize(
+    "database", [shared(__name__, "postgresql")], indirect=True
+)  # PyMySQL waits for ever
 def test_a_host_that_does_not_answer(project: Project, server: Server) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -258,7 +260,7 @@ def test_waiting_for_a_server_that_is_not_there_yet(project: Project, server: Se
 
 
 # MariaDB listens when it is ready, not before.
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", [shared(__name__, "postgresql")], indirect=True)
 def test_waiting_for_a_server_that_starts_up(project: Project, server: Server) -> None:
     assert server.program is not None
     server.stop()

@@ -13,6 +13,7 @@ from conftest import Project, Service, serve
 from playwright.sync_api import Browser, Page, sync_playwright
 from servers import missing
 
+pytestmark = pytest.mark.xdist_group(__name__)  # they share the browser
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, Baker, Project
+from conftest import TEMPLATE, Baker, Project, shared
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -31,7 +31,9 @@ def wanted(folder: Path, file: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-@pytest.fixture(scope="module", params=[*DATABASES, "template"])
+@pytest.fixture(
+    scope="module", params=[shared(__name__, name) for name in [*DATABASES, "template"]]
+)
 def folder(request: pytest.FixtureRequest, bake: Baker) -> Path:
     """Return a folder with a pyproject.toml and its locks: a project's, and the template's."""
     return TEMPLATE if request.param == "template" else bake(database=request.param).path

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import servers
-from conftest import Baker, Project, assert_clean, follow_the_recipes, serve
+from conftest import Baker, Project, assert_clean, follow_the_recipes, serve, shared
 from servers import Server
 
 # The fixture of the server, and the answer. PostgreSQL is there in two versions where the
@@ -17,7 +17,7 @@ if servers.system_postgresql():
     SERVERS["system_postgresql"] = "postgresql"
 
 
-@pytest.fixture(scope="module", params=list(SERVERS))
+@pytest.fixture(scope="module", params=[shared(__name__, name) for name in SERVERS])
 def project(request: pytest.FixtureRequest, bake: Baker) -> tuple[Project, Server]:
     """Bake a project with each server's DATABASE_URL in the environment."""
     server: Server = request.getfixturevalue(request.param)

@@ -57,10 +57,10 @@ def upgrade():
 }
 
 
-@pytest.fixture(scope="module")
-def project(sqlite_project: Project) -> Project:
-    """Return the default project, which the tests of this file may change."""
-    return sqlite_project
+@pytest.fixture
+def project(own_project: Project) -> Project:
+    """Return the default project, for each test to change."""
+    return own_project
 
 
 def test_ruff_mypy_and_its_own_tests_are_clean(project: Project) -> None:
@@ -138,8 +138,7 @@ def test_the_schema_is_the_promised_one(project: Project) -> None:
     assert re.search(r"UNIQUE INDEX ix_users_username", sql)
 
 
-def test_a_new_model_is_migrated(bake: Baker) -> None:
-    project = bake(setup="yes")
+def test_a_new_model_is_migrated(project: Project) -> None:
     assert "Run `flask db upgrade` first" not in project.flask("seed").output
     (project.path / "app" / "models" / "note.py").write_text(NEW_MODEL.lstrip())
 
@@ -175,12 +174,11 @@ def test_a_new_model_is_migrated(bake: Baker) -> None:
     assert "Run `flask db upgrade` first" in project.flask("seed").output
 
 
-def test_the_recipes_of_the_readme_keep_the_data(bake: Baker) -> None:
-    follow_the_recipes(bake(setup="yes"))
+def test_the_recipes_of_the_readme_keep_the_data(project: Project) -> None:
+    follow_the_recipes(project)
 
 
-def test_a_failing_revision_leaves_nothing_behind(bake: Baker) -> None:
-    project = bake(setup="yes")
+def test_a_failing_revision_leaves_nothing_behind(project: Project) -> None:
     for name, text in TWO_REVISIONS.items():
         (project.path / "migrations" / "versions" / name).write_text(text)
 
