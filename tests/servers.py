@@ -174,12 +174,14 @@ class Program:
     Attributes:
         folder: its own, with its data.
         stop_signal: has it shut down in order.
+        kill_signal: ends it at once. PostgreSQL's processes and shared memory end with SIGQUIT.
     """
 
     command: list[str]
     folder: Path
     user: str | None
     stop_signal: signal.Signals
+    kill_signal: signal.Signals
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -209,6 +211,13 @@ class Program:
         if self.process is None or self.has_ended():
             return
         self.process.send_signal(self.stop_signal)
+        self.process.wait(SECONDS_TO_START)
+
+    def kill(self) -> None:
+        """End it without order, unless it has ended: its data is thrown away."""
+        if self.process is None or self.has_ended():
+            return
+        self.process.send_signal(self.kill_signal)
         self.process.wait(SECONDS_TO_START)
 
 
@@ -287,11 +296,14 @@ def postgresql(*options: str, system: Path | None = None) -> Iterator[Server]:
         )
         port = free_port()
         settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+        settings += ["-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
         settings += ["-c", "timezone=Asia/Kolkata", *options]
         command = [str(programs / "postgres"), "-D", str(data), *settings]
         admin = URL.create("postgresql+psycopg", "admin", PASSWORD, "127.0.0.1", port, "postgres")
         # SIGINT is PostgreSQL's fast shutdown.
-        with running(admin, Program(command, folder, user, signal.SIGINT)) as server:
+        with running(
+            admin, Program(command, folder, user, signal.SIGINT, signal.SIGQUIT)
+        ) as server:
             yield server
 
 
@@ -328,11 +340,14 @@ def mariadb(*options: str) -> Iterator[Server]:
             *(server, "--no-defaults", f"--datadir={data}", f"--port={port}"),
             *("--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", f"--init-file={init}"),
             *("--skip-name-resolve", "--character-set-server=utf8mb4"),
-            *("--innodb-flush-log-at-trx-commit=0", f"--pid-file={folder / 'pid'}"),
+            *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"),
+            *("--innodb-buffer-pool-size=32M", f"--pid-file={folder / 'pid'}"),
             *("--default-time-zone=+05:30", "--sql-mode=", *options),
         ]
         admin = URL.create("mysql+pymysql", "admin", PASSWORD, "127.0.0.1", port, "mysql")
-        with running(admin, Program(command, folder, user, signal.SIGTERM)) as running_server:
+        with running(
+            admin, Program(command, folder, user, signal.SIGTERM, signal.SIGKILL)
+        ) as running_server:
             yield running_server
 
 
@@ -401,7 +416,7 @@ def running(admin: URL, program: Program) -> Iterator[Server]:
         wait_until(lambda: can_connect(admin), program)
         yield server
     finally:
-        program.stop()
+        program.kill()
 
 
 def wait_until(condition: Callable[[], bool], program: Program | None = None) -> None:
