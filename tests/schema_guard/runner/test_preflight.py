@@ -80,6 +80,9 @@ new = op.create_table("tags", sa.Column("id", sa.Integer, primary_key=True),
 op.bulk_insert(new, [{"id": 1, "tag": "a"}, {"id": 2, "tag": None}])
 """
 BATCH = 'with op.batch_alter_table("people", recreate="always") as batch: batch.{}'
+OTHER = " p LEFT JOIN people q ON q.id = 1"
+GROUPED = OTHER + " GROUP BY p.id, p.name"
+NESTED = "id, name, (SELECT max(w.word) AS bio FROM words w) AS bio"
 SPLIT = """
 op.create_table("bios", sa.Column("id", sa.Integer, primary_key=True), sa.Column("bio", sa.Text))
 op.execute("INSERT INTO bios SELECT id, bio FROM people")
@@ -203,6 +206,9 @@ LATE: list[tuple[list[str], list[str], dict[str, int]]] = [
     ),
     ([CTAS.format(columns="id, bio", rest="")], ["posts"], {"people.name": 4}),
     ([CTAS.format(columns="*", rest=" WHERE name IS NOT NULL")], ["posts"], {"people": 1}),
+    ([CTAS.format(columns="p.id, q.name, p.bio", rest=OTHER)], [], {"people.name": 4}),
+    ([CTAS.format(columns="p.id, p.name, max(q.bio) AS bio", rest=GROUPED)], [], {"people.bio": 3}),
+    ([CTAS.format(columns=NESTED, rest="")], [], {"people.bio": 3}),
     ([SPLIT, "op.drop_table('bios')"], ["people.bio"], {"bios": 5}),
     ([BY_PYTHON, "op.drop_table('bios')"], ["people.bio"], {"bios": 5}),
     ([ARCHIVE, "op.drop_table('archive')"], ["posts"], {"archive": 5}),
@@ -235,6 +241,7 @@ NEVER: list[tuple[list[str], list[str]]] = [
     ([REBUILD.format(name="coalesce(name, '-')", rest=" ORDER BY id", between="")], ["posts"]),
     ([CTAS.format(columns="*", rest="")], []),
     ([CTAS.format(columns="id, bio AS about, name", rest=" p WHERE p.id > 0")], []),
+    ([CTAS.format(columns="p.id, lower(p.name) AS name, p.bio", rest=OTHER)], []),
     ([CTAS.format(columns="p.*", rest=" AS p LEFT JOIN words w ON w.id = p.id")], []),
     (["op.execute('DELETE FROM posts')", "op.drop_table('posts')"], []),
     (["op.execute('UPDATE people SET bio = NULL')", "op.drop_column('people', 'bio')"], []),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from schema_guard.sql.tokens import NAME, PART, WHOLE, bare, parts
+from schema_guard.sql.tokens import NAME, PART, WHOLE, bare, parts, split_name
 
 FLAGS = re.IGNORECASE | re.DOTALL
 INSERT = re.compile(
@@ -28,7 +28,7 @@ SELECT = re.compile(r"\(*\s*SELECT\b", FLAGS)
 GOES_ON = r"WHERE|ORDER|GROUP|HAVING|LIMIT|OFFSET|UNION|EXCEPT|INTERSECT|FETCH|FOR|WINDOW"
 FROM = re.compile(
     rf"\s*(?:ONLY\s+)?{NAME.format('table')}"
-    rf"(?:\s+(?:AS\s+)?(?!(?:{GOES_ON}|JOIN|LEFT|RIGHT|INNER|FULL|CROSS|NATURAL|ON)\b){PART})?"
+    rf"(?:\s+(?:AS\s+)?(?!(?:{GOES_ON}|JOIN|LEFT|RIGHT|INNER|FULL|CROSS|NATURAL|ON)\b)(?P<alias>{PART}))?"
     r"(?P<rest>.*)",
     FLAGS,
 )
@@ -144,11 +144,13 @@ def selected(sql: str) -> Selected | None:
     table = FROM.fullmatch(after)
     if not table:
         return None
-    items = tuple(_item(each) for each in parts(listed, ","))
     rest = table["rest"]
     joined = re.match(r"\s*(,|(NATURAL|LEFT|RIGHT|INNER|FULL|CROSS|JOIN)\b)", rest, FLAGS)
     combined = re.search(r"\b(UNION|EXCEPT|INTERSECT|GROUP\s+BY)\b", rest, FLAGS)
     single = not joined and not combined and not dedupes
+    # Where several tables are read, a column has to say which one it is of.
+    of = bare(table["alias"] or table["table"]).lower() if joined else None
+    items = tuple(_item(each, of) for each in parts(listed, ","))
     return Selected(table["table"], items, single, bool(single and WHOLE_TABLE.fullmatch(rest)))
 
 
@@ -170,16 +172,24 @@ CONSTANT = re.compile(
 )
 
 
-def _item(words: str) -> Item:
+def _item(words: str, of: str | None) -> Item:
+    """Read what a SELECT gives as a column; with `of`, only columns of that table count."""
     plain = PLAIN.fullmatch(words.strip())
     if plain:
-        column = "*" if plain["column"].endswith("*") else bare(plain["column"])
-        return Item(column, frozenset({column.lower()}), bare(plain["alias"] or column))
+        qualifier, column = split_name(plain["column"].replace("*", "everything"))
+        name = bare(plain["alias"] or column)
+        if of is not None and (qualifier or "").lower() != of and plain["column"] != "*":
+            return Item("", frozenset(), name)
+        column = "*" if plain["column"].endswith("*") else column
+        return Item(column, frozenset({column.lower()}), name)
     alias = ALIAS.search(words)
+    name = bare(alias["alias"]) if alias else ""
     expression = words[: alias.start()] if alias else words
-    expression = re.sub(r"'[^']*'", " ", expression)
-    names = frozenset(bare(each).lower() for each in re.findall(WHOLE, expression))
-    return Item("", names, bare(alias["alias"]) if alias else "")
+    if re.search(r"\bSELECT\b", expression, FLAGS):  # whose columns these are is not known
+        return Item("", frozenset(), name)
+    found = [split_name(each) for each in re.findall(WHOLE, re.sub(r"'[^']*'", " ", expression))]
+    names = {column.lower() for of_, column in found if of is None or (of_ or "").lower() == of}
+    return Item("", frozenset(names), name)
 
 
 def _unbracketed(sql: str) -> str:
