@@ -82,14 +82,17 @@ def installed(
         ),
         (_impls, dict(impls)),
     ]
-    before = [dict(registry) for registry, _ in registries]
+    before = [
+        {name: registry[name] for name in ours if name in registry} for registry, ours in registries
+    ]
     try:
         for registry, ours in registries:
             registry.update(ours)
         yield
-    finally:
-        for (registry, _), theirs in zip(registries, before, strict=True):
-            registry.clear()
+    finally:  # what others have registered meanwhile stays
+        for (registry, ours), theirs in zip(registries, before, strict=True):
+            for name in ours:
+                registry.pop(name, None)
             registry.update(theirs)
 
 

@@ -90,6 +90,6 @@ def test_what_blocks_says_so(service: Service) -> None:
     text = service.change()
 
     above = "schema_guard: allow sqlite-rebuild-large-table -- it copies 2 rows here"
-    assert f"# {above if sqlite else 'change-type: The table is rewritten'}" in text
+    assert f"# {above if sqlite else 'change-type: It rewrites the table'}" in text
     assert service.findings("0002") == ([] if sqlite else ["change-type"])
     assert service.rows("SELECT age FROM ages WHERE id = 2") == [(None,)]
