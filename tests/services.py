@@ -78,7 +78,7 @@ class Service:
         with self.app.app_context():
             self.engine = db.engine
         if self.dialect == "sqlite":
-            begin_transactions(self.engine)
+            mind_foreign_keys(self.engine)
 
     @property
     def dialect(self) -> str:
@@ -218,17 +218,9 @@ def connect_args(url: sa.URL) -> dict[str, Any]:
     return arguments
 
 
-def begin_transactions(engine: sa.Engine) -> None:
-    """Have SQLite roll back DDL too, and mind foreign keys."""
+def mind_foreign_keys(engine: sa.Engine) -> None:
+    """Have SQLite check foreign keys, as applications do; the rest is the guard's own."""
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        options = connection.get_execution_options()
-        if options.get("isolation_level") != "AUTOCOMMIT":
-            writes = options.get("begin_immediate", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -73,6 +73,58 @@ def test_the_next_one_waits_says_for_whom_and_finds_nothing_to_do(
     assert "Running upgrade" not in output
 
 
+# Of a newer release: nothing of it is to be seen at first, then it is half-way.
+NEWER = """
+    import pathlib, time
+    while pathlib.Path("hold").exists():
+        time.sleep(0.02)
+    with op.get_context().autocommit_block():
+        op.create_table("half", sa.Column("id", sa.Integer()))
+    print("half-way", flush=True)
+    while pathlib.Path("hold-half").exists():
+        time.sleep(0.02)
+"""
+
+
+def test_at_head_nobody_waits(any_project: Project, server: Server | None) -> None:
+    url = prepared(any_project, server, "at_head")
+    holds = [any_project.path / name for name in ("hold", "hold-half")]
+    versions = any_project.path / "migrations" / "versions"
+    first = versions / "0001_initial.py"
+    text = first.read_text()
+    variables = {"DATABASE_URL": url, "MIGRATION_WAIT": "0"}
+    for hold in holds:
+        hold.touch()
+    with revisions(any_project, {"0002": NEWER}):
+        newer = start(any_project, "db", "upgrade", DATABASE_URL=url)
+        read_until(newer, "0001 -> 0002")
+    try:  # From here on the code is that of the older release.
+        for command in ("upgrade", "prepare"):
+            outcome = any_project.flask("db", command, **variables)
+            assert outcome.status == 0, outcome.output
+            assert "Waiting" not in outcome.output
+        first.write_text(
+            text.replace("def upgrade() -> None:", "def upgrade() -> None:\n    1 + 1")
+        )
+        outcome = any_project.flask("db", "upgrade", **variables)
+        assert outcome.status == 1
+        assert "revision 0001 was edited" in outcome.output, outcome.output
+        first.write_text(text)
+
+        holds[0].unlink()
+        read_until(newer, "half-way")
+        for command in ("upgrade", "prepare"):
+            outcome = any_project.flask("db", command, **variables)
+            assert outcome.status == 1, outcome.output
+            assert "Another migration of" in outcome.output
+    finally:
+        first.write_text(text)
+        for hold in holds:
+            hold.unlink(missing_ok=True)
+        output, _ = newer.communicate(timeout=60)
+    assert newer.returncode == 0, output
+
+
 def test_a_holder_that_is_killed_frees_the_next_one(
     any_project: Project, server: Server | None
 ) -> None:

@@ -69,7 +69,7 @@ def limit_statements(engine: Engine, seconds: float) -> None:
     """Have the server stop statements that run too long.
 
     Args:
-        engine: the application's; migrations lift the limit, see schema_guard/runner/connection.py.
+        engine: the application's; migrations lift the limit, see schema_guard/dialects/limits.py.
         seconds: 0 for no limit. SQLite knows none, MySQL limits SELECT only.
     """
     milliseconds = round(seconds * 1000)
@@ -129,10 +129,8 @@ def _begin(connection: Connection) -> None:
     options = connection.get_execution_options()
     if connection.dialect.driver == "pysqlite" and options.get("isolation_level") != "AUTOCOMMIT":
         # A transaction that reads before it writes cannot wait for another one that
-        # writes: SQLite fails it at once. A request that may write, or a migration, waits at
-        # its beginning.
+        # writes: SQLite fails it at once. A request that may write waits at its beginning.
         writes = has_request_context() and request.method not in SAFE_METHODS
-        writes |= options.get("begin_immediate", False)
         begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         sqlite: Any = connection.connection.driver_connection
         try:

@@ -34,3 +34,10 @@ class SchemaGuard(Migrate):
         name = app.extensions["migrate"].migrate.command
         theirs: Any = app.cli.commands[name]
         app.cli.add_command(CommandGroup(theirs), name)
+
+    def get_config(self, *args: Any, **kwargs: Any) -> Any:
+        """Return Alembic's configuration, as every command of Flask-Migrate asks for it first."""
+        from schema_guard.runner.threads import guard_environments  # noqa: PLC0415 - not in workers
+
+        guard_environments()
+        return super().get_config(*args, **kwargs)

@@ -9,7 +9,7 @@ from schema_guard import compat
 from schema_guard.autogenerate.configure import settings
 from schema_guard.online_ddl.render import RENDERINGS
 from schema_guard.operations.in_place import IMPLS
-from schema_guard.runner.connection import changes_schema, migration_connection
+from schema_guard.runner.connection import migration_connection
 from schema_guard.runner.data_loss import IMPLEMENTATIONS
 from schema_guard.runner.runner import run_migrations
 
@@ -36,7 +36,7 @@ def run(context: Any) -> None:
 
 def _migrate(context: Any, engine: Any, options: dict[str, Any]) -> None:
     given = context.config.attributes.get("connection") or engine
-    with migration_connection(given, locked=changes_schema(context)) as connection:
+    with migration_connection(given, locked=False) as connection:
         run_migrations(context, connection, options)
 
 

@@ -68,7 +68,6 @@ def in_use(service: Service, failure: str) -> Iterator[None]:
         return
     with service.engine.connect() as other:
         if service.dialect == "sqlite":
-            other.exec_driver_sql("ROLLBACK")
             other.exec_driver_sql("BEGIN IMMEDIATE")
         other.exec_driver_sql("SELECT * FROM people").all()
         yield

@@ -22,6 +22,8 @@ from schema_guard.core.redaction import shown
 from schema_guard.core.store import OWN_TABLES
 from schema_guard.dialects.base import backend, check_server, product, version
 from schema_guard.dialects.connection_errors import Kind, connection_failed, describe, diagnose
+from schema_guard.dialects.limits import lift_limits
+from schema_guard.dialects.sqlite import named_file
 
 # MySQL's number for "Unknown database".
 UNKNOWN_DATABASE = 1049
@@ -69,11 +71,7 @@ def drop_database(url: URL) -> bool:
         GuardError: the server cannot be reached, or refuses.
     """
     if url.get_backend_name() == "sqlite":
-        path = Path(url.database or "")
-        exists = path.exists()
-        for suffix in ("", "-wal", "-shm", "-journal", "-lock"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        return exists
+        return _drop_sqlite(named_file(url))
     error = _connect(url)
     if error is not None:
         if _is_missing(url, error):
@@ -131,11 +129,24 @@ def collation(connection: Connection) -> str:
     return "utf8mb4_0900_bin" if version(connection.dialect) >= (8, 0, 17) else "utf8mb4_bin"
 
 
+def _drop_sqlite(path: Path | None) -> bool:
+    """Delete a database's file, what lies beside it, and the symbolic link that leads to it."""
+    if path is None:
+        return False
+    file = path.resolve()
+    exists = file.exists()
+    for suffix in ("", "-wal", "-shm", "-journal", "-lock"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return exists
+
+
 def _create_sqlite(url: URL) -> bool:
-    path = Path(url.database or "")
-    exists = path.exists()
+    path = named_file(url)
+    exists = path is not None and path.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path is not None:
+            path.resolve().parent.mkdir(parents=True, exist_ok=True)
         with _session(url) as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
     except (OSError, SQLAlchemyError) as error:
@@ -211,6 +222,7 @@ def _session(url: URL) -> Iterator[Connection]:
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         check_server(connection)
+        lift_limits(connection)
         yield connection
 
 

@@ -2,6 +2,7 @@
 
 import textwrap
 import traceback
+from contextlib import ExitStack
 from copy import copy
 from functools import wraps
 from pathlib import Path
@@ -31,10 +32,11 @@ from schema_guard.dialects.base import product
 from schema_guard.revisions.heads import rebase as rebase_head
 from schema_guard.revisions.script_directory import current_heads, script_directory, sound_revisions
 from schema_guard.runner import history
-from schema_guard.runner.connection import migration_connection
+from schema_guard.runner.connection import exclusive, migration_connection
 from schema_guard.runner.data_loss import ALLOW_LOSS
 from schema_guard.runner.interrupts import interruptible
 from schema_guard.runner.journal_entry import Step
+from schema_guard.runner.pending import at_head
 
 # Options that env.py gets as `-x` arguments, which Python can give too, as in
 # `flask_migrate.upgrade(x_arg=["allow-edited"])` or
@@ -100,7 +102,9 @@ def prepare(wait: float) -> None:
     click.get_current_context().call_on_close(engine.dispose)
     heads = scripts.get_heads()
     created = create_database(engine.url, wait)
-    with migration_connection(engine, locked=True) as connection:
+    with migration_connection(engine, locked=False) as connection, ExitStack() as stack:
+        if not at_head(connection, heads):
+            stack.enter_context(exclusive(connection))
         before = current_heads(connection)
         check_ownership(connection, before, scripts)
         settle(connection)

@@ -1,12 +1,13 @@
 """The connection that migrations run on.
 
-Promise: one migrator at a time; no limit that protects requests ends a migration half-way; on
-SQLite no child row is deleted or orphaned by the rebuilding of its parent's table.
+Promise: one migrator at a time; no limit that protects requests ends a migration half-way; it runs
+alike whatever engine the application has: on SQLite in transactions, with foreign keys off while
+tables are rebuilt; on servers in transactions that see what others have committed, and strictly.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from alembic.util import CommandError
@@ -16,55 +17,90 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.dialects.base import backend, check_server
 from schema_guard.dialects.connection_errors import connection_failed
+from schema_guard.dialects.limits import new_connection
+from schema_guard.dialects.sqlite import sqlite_connection
 from schema_guard.runner.interrupts import cancellable
 from schema_guard.runner.lock import migration_lock
 from schema_guard.runner.lock_timeout import limit_waits
+from schema_guard.runner.threads import one_thread
 
-LIFT_LIMITS = {
-    "postgresql": "SET statement_timeout = 0",
-    # What is within the first comment only MariaDB reads, within the second only MySQL.
-    "mysql": "SET /*M! max_statement_time = 0 */ /*!50708 max_execution_time = 0 */",
-}
 
-# The connection of a command that holds the lock and now has Alembic run on it.
-_locked: ContextVar[Connection | None] = ContextVar("locked", default=None)
+class _Held(threading.local):
+    """The connection with which a thread holds the lock, while Alembic runs on it."""
+
+    connection: Connection | None = None
+
+
+_held = _Held()
 
 
 @contextmanager
 def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection]:
-    """Give a connection for migrations.
+    """Give a connection for migrations: that of this thread if it holds the lock already.
 
     Args:
         engine: the application's, or a test's.
-        locked: whether to hold the migration lock, as everything does that changes the schema.
+        locked: whether to hold the migration lock all the time, see `exclusive`.
 
     Raises:
         GuardError: the server cannot be reached, or is older than what the migrations are tested
             on; or another migration has the lock for too long; or a statement fails.
     """
-    outer = _locked.get()
+    outer = _held.connection
     if outer is not None and outer.engine.url == engine.url:
         outer.rollback()  # or Alembic would take its transaction for somebody else's
         yield outer
         return
+    session = sqlite_connection if engine.dialect.name == "sqlite" else server_connection
     try:
-        with (
-            engine.connect() as connection,
-            cancellable(connection),
-            _without_limits(connection),
-        ):
+        with session(engine) as connection, cancellable(connection):
+            check_server(connection)
             if not locked:
                 yield connection
                 return
-            with migration_lock(connection, current_app.config.get("MIGRATION_WAIT", 60)):
-                limit_waits(connection)
-                token = _locked.set(connection)
-                try:
-                    yield connection
-                finally:
-                    _locked.reset(token)
+            with exclusive(connection):
+                yield connection
     except SQLAlchemyError as error:
         raise connection_failed(engine.url, error) from error
+
+
+@contextmanager
+def exclusive(connection: Connection) -> Iterator[None]:
+    """Hold the migration lock, as everything does that changes the schema.
+
+    Args:
+        connection: from `migration_connection`, outside a transaction.
+
+    Raises:
+        GuardError: another migration has it for too long.
+    """
+    if _held.connection is connection:
+        yield
+        return
+    wait = float(current_app.config.get("MIGRATION_WAIT", 60))
+    outer = _held.connection
+    # In this order, as `flask_migrate.upgrade` takes them: another one could wait for ever.
+    with one_thread(wait), migration_lock(connection, wait):
+        limit_waits(connection)
+        _held.connection = connection
+        try:
+            yield
+        finally:
+            _held.connection = outer
+
+
+@contextmanager
+def server_connection(engine: Engine) -> Iterator[Connection]:
+    """Give a connection to a server, set as the guards need it."""
+    with new_connection(engine) as connection:
+        # What is counted before a drop must be what there is, and all be committed or nothing.
+        connection.execution_options(isolation_level="READ COMMITTED")
+        if backend(connection.dialect) == "mysql":
+            # Or what does not fit is cut short, and NULL becomes 0, without a word.
+            strict = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
+            connection.exec_driver_sql(strict)
+            connection.commit()
+        yield connection
 
 
 def changes_schema(context: Any) -> bool:
@@ -80,43 +116,3 @@ def changes_schema(context: Any) -> bool:
     except CommandError:  # there is one, and Alembic will say that it does not exist
         return True
     return True
-
-
-@contextmanager
-def _without_limits(connection: Connection) -> Iterator[None]:
-    check_server(connection)
-    if connection.dialect.name == "sqlite":
-        with _without_foreign_keys(connection):
-            yield
-        return
-    try:
-        if limit := LIFT_LIMITS.get(backend(connection.dialect)):
-            connection.exec_driver_sql(limit)
-            connection.commit()
-        yield
-    finally:
-        connection.invalidate()  # what was set here reaches no request through the pool
-
-
-@contextmanager
-def _without_foreign_keys(connection: Connection) -> Iterator[None]:
-    # Batch mode drops the old table, and its children would be deleted with it. Within a
-    # transaction the PRAGMA does nothing: it goes past SQLAlchemy, which would begin one.
-    connection.rollback()
-    names = ("foreign_keys", "busy_timeout")
-    before = {name: _pragma(connection, name) for name in names}
-    _pragma(connection, "foreign_keys = OFF")
-    try:
-        yield
-    finally:
-        connection.rollback()
-        for name, value in before.items():
-            _pragma(connection, f"{name} = {value}")
-
-
-def _pragma(connection: Connection, words: str) -> Any:
-    """Run a PRAGMA, on another connection where the one at hand was lost; return its value."""
-    cursor = connection.connection.cursor()
-    row = cursor.execute(f"PRAGMA {words}").fetchone()
-    cursor.close()
-    return row[0] if row else None

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -36,6 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema_guard.core.errors import GuardError
 from schema_guard.core.redaction import shown
 from schema_guard.dialects.base import backend
+from schema_guard.dialects.sqlite import main_file
 
 NAME = "schema_guard"
 # Seconds between two tries; a little at random, or many that wait would try as one.
@@ -74,19 +75,7 @@ def migration_lock(connection: Connection, wait: float) -> Iterator[None]:
     if lock is None:
         yield
         return
-    started = said = time.monotonic()
-    while not lock.acquire():
-        now = time.monotonic()
-        if now - started >= wait:
-            raise GuardError(
-                f"Another migration of {shown(connection.engine.url)} runs:"
-                f" {lock.holder()}. Waited {wait:g} seconds; nothing was changed. Try again when it"
-                " has ended, or end it if it hangs: what it has not committed is undone then."
-            )
-        if said == started or now - said >= REPEAT:
-            said = now
-            click.echo(f"Waiting: another migration runs, {lock.holder()}", err=True)
-        time.sleep(random.uniform(*PAUSE))  # noqa: S311 - no secret
+    acquire(lock, f"Another migration of {shown(connection.engine.url)} runs", wait)
     try:
         yield
     finally:
@@ -94,15 +83,58 @@ def migration_lock(connection: Connection, wait: float) -> Iterator[None]:
             lock.release()
 
 
+def acquire(lock: Lock, running: str, wait: float) -> None:
+    """Take a lock, and say for whom it is waited.
+
+    Args:
+        lock: of a database, or of a process.
+        running: what is so while somebody else holds it, as in `Another migration of ... runs`.
+        wait: seconds to wait.
+
+    Raises:
+        GuardError: somebody else holds it for longer.
+    """
+    started = said = time.monotonic()
+    while not lock.acquire():
+        now = time.monotonic()
+        if now - started >= wait:
+            raise GuardError(
+                f"{running}: {lock.holder()}. Waited {wait:g} seconds; nothing was changed. Try"
+                " again when it has ended, or end it if it hangs: what it has not committed is"
+                " undone then."
+            )
+        if said == started or now - said >= REPEAT:
+            said = now
+            click.echo(f"Waiting: another migration runs, {lock.holder()}", err=True)
+        time.sleep(random.uniform(*PAUSE))  # noqa: S311 - no secret
+
+
 def lock_of(connection: Connection) -> Lock | None:
-    """Return the lock of the database that a connection leads to; none for one in memory."""
+    """Return the lock of the database that a connection leads to; none for one in memory.
+
+    The server or the operating system is asked which one it is: a URL is one of its names.
+
+    Raises:
+        GuardError: SQLite's file has several names that cannot be told to be one.
+    """
     kind = backend(connection.dialect)
     if kind == "postgresql":
         return PostgreSQLLock(connection)
     if kind == "mysql":
         return MySQLLock(connection)
-    database = (connection.engine.url.database or ":memory:").removeprefix("file:")
-    return None if database == ":memory:" else FileLock(Path(f"{database}-lock"))
+    file = main_file(connection)
+    return FileLock(_lock_file(file)) if file else None
+
+
+def _lock_file(database: Path) -> Path:
+    links = database.stat().st_nlink if database.exists() else 1
+    if links > 1:
+        raise GuardError(
+            f"{database} has {links} names (hard links). SQLite keeps a journal beside each of"
+            " them, so that whoever uses two damages the database, and there can be no one lock."
+            " Nothing was changed. Leave one name, and make the others symbolic links."
+        )
+    return database.with_name(f"{database.name}-lock")
 
 
 @dataclass
@@ -160,10 +192,13 @@ class MySQLLock:
     connection: Connection
     digits: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The lock's name, in which the database's takes part: with a digit's 64 at most."""
-        database = str(self.connection.engine.url.database)
+        # Some servers take Shop and shop for one database.
+        database = str(
+            self._ask(text("IF(@@lower_case_table_names, LOWER(DATABASE()), DATABASE())"))[0]
+        )
         return f"{NAME}.{hashlib.sha256(database.encode()).hexdigest()[:32]}"
 
     def acquire(self) -> bool:

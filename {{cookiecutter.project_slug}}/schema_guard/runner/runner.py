@@ -18,15 +18,15 @@ from typing import Any
 import click
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, inspect
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.admin.backup import BACKUP, backup_first
 from schema_guard.core.errors import GuardError
-from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
+from schema_guard.dialects.sqlite import IMMEDIATE, refuse_leftovers
 from schema_guard.runner import history
-from schema_guard.runner.connection import changes_schema
+from schema_guard.runner.connection import changes_schema, exclusive
 from schema_guard.runner.data_loss import ALLOW_LOSS, LossError, Losses
 from schema_guard.runner.error_hints import explain
 from schema_guard.runner.failure_report import ended
@@ -34,6 +34,7 @@ from schema_guard.runner.first_error import FirstError
 from schema_guard.runner.interrupts import Session, is_interrupted
 from schema_guard.runner.journal import Journal
 from schema_guard.runner.lock_timeout import may_be_tried_again, pause
+from schema_guard.runner.pending import has_nothing_to_do
 from schema_guard.runner.schema_snapshot import schema_version
 
 READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
@@ -51,10 +52,13 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
         GuardError: a revision failed; what is kept of it is said.
     """
     try:
+        connection.rollback()  # or Alembic would take the transaction for somebody else's
+        context.configure(connection=connection, **settings)
         if changes_schema(context):
-            _run_guarded(context, connection, settings)
+            if not has_nothing_to_do(context, connection):
+                with exclusive(connection):
+                    _run_guarded(context, connection, settings)
         else:
-            context.configure(connection=connection, **settings)
             plan = context.get_context().opts["fn"]
             if getattr(plan, "__name__", "") == "retrieve_migrations":
                 history.report_changes(connection, context.script, allowed=None)
@@ -88,7 +92,8 @@ def _run_until_there_is_a_lock(run: "GuardedRun", context: Any, settings: dict[s
     connection = run.connection
     for attempt in itertools.count(1):
         connection.rollback()  # or Alembic would take the transaction for somebody else's
-        context.configure(connection=connection, **settings)
+        if attempt > 1:
+            context.configure(connection=connection, **settings)
         run.follow(context)
         try:
             with _immediately(connection), context.begin_transaction():
@@ -236,27 +241,13 @@ def given(arguments: list[str], name: str) -> set[str]:
 
 @contextmanager
 def _immediately(connection: Connection) -> Iterator[None]:
-    """Have SQLite's transactions wait for other writers when they begin; see app/engine.py."""
-    connection.execution_options(begin_immediate=True)
+    """Have SQLite's transactions wait for other writers when they begin."""
+    connection.execution_options(**{IMMEDIATE: True})
     try:
         yield
     finally:
         connection.rollback()
-        connection.execution_options(begin_immediate=False)
-
-
-def refuse_leftovers(connection: Connection) -> None:
-    """Refuse a SQLite database in which another tool died while it rebuilt a table."""
-    names = inspect(connection).get_table_names()
-    connection.rollback()
-    for name in names:
-        original = name.removeprefix("_alembic_tmp_")
-        if original != name:
-            raise GuardError(
-                f"The database {shown(connection.engine.url)} holds {name}, which a"
-                f" migration that died has left. Nothing was changed. If {original} holds all its"
-                f" rows, `DROP TABLE {name}`; else rename it to {original}."
-            )
+        connection.execution_options(**{IMMEDIATE: False})
 
 
 @dataclass
