@@ -6,6 +6,7 @@ What its own revisions have inserted nobody loses; nor what was copied to anothe
 """
 
 import re
+import shlex
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,23 +72,24 @@ class Loss:
 class LossError(GuardError):
     """An upgrade is about to delete something that nobody has allowed to go."""
 
-    def __init__(self, losses: list[Loss], kept: str) -> None:
+    def __init__(self, losses: list[Loss], kept: str = "") -> None:
         """Say what would be deleted, and how to allow it.
 
         Args:
             losses: at least one.
-            kept: what has been changed so far.
+            kept: what has been changed so far; empty where that is said by failure_report.py.
         """
         self.losses = losses
         if len(losses) == 1:
             (loss,) = losses
             was = f" ({loss.original} now)" if loss.original else ""
             by = f"Revision {loss.revision}" if loss.revision else "This upgrade"
-            first = f"{by} would drop {loss.what}{was}, and {loss.count} with it. {kept}"
+            first = f"{by} would drop {loss.what}{was}, and {loss.count} with it."
+            first += f" {kept}" if kept else ""
         else:
             lines = "".join(f"\n  {loss}" for loss in losses)
             first = f"This upgrade would drop what holds data:{lines}\n{kept}"
-        flags = " ".join(f"--{ALLOW_LOSS} {loss.what}" for loss in losses)
+        flags = " ".join(f"--{ALLOW_LOSS} {shlex.quote(loss.what)}" for loss in losses)
         rules = sorted({loss.rule for loss in losses})
         comments = "".join(
             f"\n    # schema_guard: allow {rule} -- why nobody needs them" for rule in rules
@@ -232,9 +234,7 @@ class Losses:
             found = list(losses(self, of, name, schema))
         for loss in found:
             if not self._is_allowed(loss, ".".join(filter(None, (schema, of))), name):
-                raise LossError(
-                    [loss], "What its revision did before was undone where the DBMS can do that."
-                )
+                raise LossError([loss])
             self.lost = True
             line = f"Dropped {loss.what}, with {loss.count}."
             if line not in self.dropped:
