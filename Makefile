@@ -4,7 +4,7 @@ VENV = .venv
 PORT = 0
 PROJECT = {{cookiecutter.project_slug}}
 
-.PHONY: demo test lint lock manifest clean
+.PHONY: demo test coverage lint lock manifest clean
 
 demo: $(VENV)/demo ## bake the default project, set it up, migrate it, serve it
 	test -d demo/my-service || $(VENV)/bin/cookiecutter . --no-input --output-dir demo
@@ -14,6 +14,13 @@ demo: $(VENV)/demo ## bake the default project, set it up, migrate it, serve it
 test: $(VENV)/dev lint ## everything, on real servers
 	$(VENV)/bin/python scripts/install_servers.py
 	$(VENV)/bin/python -m pytest --numprocesses 2
+
+coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
+coverage: $(VENV)/dev ## what the tests run of schema_guard, on every DBMS
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest --numprocesses 2 $(TESTS)
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .

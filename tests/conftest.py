@@ -405,6 +405,9 @@ def build(
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
 
+    # Under `make coverage` what runs in the projects is measured too.
+    tools = ["coverage"] if "COVERAGE_PROCESS_CONFIG" in os.environ else []
+
     def build(name: str, *packages: str) -> Project:
         folder = shared / f"shared-{name}"
         folder.mkdir(exist_ok=True)
@@ -412,8 +415,8 @@ def build(
         with locked(folder / "lock"):
             if not output.exists():
                 project = bake(folder=folder, setup="yes")
-                if packages:
-                    project.install(*packages)
+                if tools or packages:
+                    project.install(*tools, *packages)
                 output.write_text(project.output, encoding="utf-8")
         return Project(folder / "demo", output.read_text(encoding="utf-8"), environ)
 
