@@ -33,6 +33,7 @@ def tracked() -> list[Path]:
             "a registry",
         ),
         (r"-----BEGIN|AKIA[0-9A-Z]{16}", "a secret"),
+        (r"(?m)^(<{7}|>{7}) ", "a conflict"),
     ],
 )
 def test_nothing_of_a_machine_is_committed(pattern: str, what: str) -> None:
