@@ -4,7 +4,7 @@ VENV = .venv
 PORT = 0
 PROJECT = {{cookiecutter.project_slug}}
 
-.PHONY: demo test coverage lint lock manifest clean
+.PHONY: demo test coverage test-lowest test-newest lint lock manifest clean
 
 demo: $(VENV)/demo ## bake the default project, set it up, migrate it, serve it
 	test -d demo/my-service || $(VENV)/bin/cookiecutter . --no-input --output-dir demo
@@ -22,6 +22,23 @@ coverage: $(VENV)/dev ## what the tests run of schema_guard, on every DBMS
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 
+# What schema_guard fits, see schema_guard/core/versions.py.
+LOWEST = alembic==1.20.0 SQLAlchemy==2.1.0 Flask-Migrate==4.1.0
+NEWEST = --upgrade 'alembic<1.21' 'SQLAlchemy<2.2' 'Flask-Migrate<4.2'
+
+test-lowest: $(VENV)/dev ## schema_guard on the oldest releases that it fits
+	$(call test_with,$(LOWEST))
+
+test-newest: $(VENV)/dev ## and on the newest
+	$(call test_with,$(NEWEST))
+
+define test_with
+$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python .venv-releases
+$(VENV)/bin/uv pip install --quiet --python .venv-releases -r requirements-dev.txt
+$(VENV)/bin/uv pip install --quiet --python .venv-releases $(1)
+.venv-releases/bin/python -m pytest tests/schema_guard --numprocesses 2
+endef
+
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -38,7 +55,7 @@ manifest: $(VENV)/dev ## after a change to schema_guard: the hashes of its files
 	$(VENV)/bin/python scripts/manifest.py
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-releases demo
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -6,6 +6,7 @@ off: there is no default here. The versions are checked first, so that the error
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from schema_guard.core import versions
@@ -16,8 +17,6 @@ from alembic import command  # noqa: E402 - after the check
 from alembic.autogenerate import renderers  # noqa: E402
 from alembic.autogenerate.api import AutogenContext  # noqa: E402
 from alembic.autogenerate.render import (  # noqa: E402
-    _drop_column,
-    _drop_table,
     _render_cmd_body,
     _render_gen_name,
     _repr_type,
@@ -40,8 +39,6 @@ __all__ = [
     "installed",
     "made_with_type",
     "render_body",
-    "render_drop_column",
-    "render_drop_table",
     "render_name",
     "render_type",
     "requires_copy",
@@ -50,8 +47,6 @@ __all__ = [
     "variants",
 ]
 
-render_drop_column = _drop_column
-render_drop_table = _drop_table
 render_body = _render_cmd_body
 render_name = _render_gen_name
 render_type = _repr_type
@@ -63,14 +58,15 @@ DefaultExecutionContext._rowcount  # noqa: B018, SLF001
 
 @contextmanager
 def installed(
-    renderings: Mapping[Any, Callable[..., Any]],
-    implementations: Mapping[Any, Callable[..., Any]],
-    impls: Mapping[str, type[Any]],
+    *,
+    renderings: Mapping[Any, Callable[..., Any]] = MappingProxyType({}),
+    implementations: Mapping[Any, Callable[..., Any]] = MappingProxyType({}),
+    impls: Mapping[str, type[Any]] = MappingProxyType({}),
 ) -> Iterator[None]:
     """Have Alembic use other functions meanwhile; afterwards it is as it was.
 
     Args:
-        renderings: how operations are written into a revision.
+        renderings: how operations are written; Alembic writes a revision after env.py has run.
         implementations: how operations are run.
         impls: Alembic's `DefaultImpl` of DBMSs, by the dialect's name.
     """

@@ -26,7 +26,7 @@ from schema_guard.autogenerate.questioner import NOTHING, Questioner
 from schema_guard.autogenerate.renames import Renames
 from schema_guard.autogenerate.similarity import best_columns, best_tables
 from schema_guard.core.errors import GuardError
-from schema_guard.online_ddl.rewrite import Comment, Pass, rewrite, with_parts
+from schema_guard.online_ddl.rewrite import Comment, Pass, rewrite, with_losses, with_parts
 from schema_guard.operations.backfilling import Fill
 from schema_guard.revisions.heads import refuse_two
 
@@ -110,7 +110,8 @@ class Autodetector:
         from schema_guard.lint.annotate import annotated  # noqa: PLC0415
 
         filled = needed(self._filled(found))
-        return annotated(self.context, rewrite(filled, self.context.dialect))
+        written = rewrite(filled, self.context.dialect)
+        return with_losses(annotated(self.context, written))
 
     def downgrade(self, found: list[Any]) -> list[Any]:
         """Return what undoes it, in safe forms."""
@@ -118,7 +119,7 @@ class Autodetector:
         undone = needed(with_bound_checks(undone, self.context))
         if all(isinstance(each, Comment) for each in undone):
             undone = [*undone, Pass()]  # comments alone are no body
-        return rewrite(undone, self.context.dialect)
+        return with_losses(rewrite(undone, self.context.dialect))
 
     def _filled(self, found: list[Any]) -> Iterator[Any]:
         """Return the operations, with columns filled before they become NOT NULL."""

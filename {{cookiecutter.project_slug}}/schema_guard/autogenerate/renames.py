@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from alembic.autogenerate import renderers
 from alembic.operations import ops
 from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
@@ -19,6 +20,7 @@ from sqlalchemy import DefaultClause, Dialect, Inspector, MetaData, inspect, tex
 
 from schema_guard.autogenerate.constraint_names import RenameName, followers
 from schema_guard.dialects.base import backend
+from schema_guard.online_ddl.render import render_rename_table
 
 # What the second of two names that change places is called meanwhile.
 TEMPORARY = "_renamed"
@@ -60,6 +62,9 @@ class RenameColumn(ops.AlterColumnOp):
             existing_comment=self.existing_comment,
             **self.kw,
         )
+
+
+renderers.dispatch_for(RenameTable)(render_rename_table)
 
 
 @dataclass

@@ -11,11 +11,16 @@ from sqlalchemy import func, select, table
 from schema_guard.dialects.base import backend
 from schema_guard.lint.context import RuleContext
 from schema_guard.lint.rules import RULES, find
-from schema_guard.online_ddl.rewrite import AutocommitBlock, Block, Comment, OnlineBlock, with_parts
+from schema_guard.online_ddl.rewrite import (
+    AutocommitBlock,
+    Block,
+    OnlineBlock,
+    with_comments,
+)
 from schema_guard.runner.recorder import Rebuild, RecordedOperation
 from schema_guard.sql.parser import read
 
-# online_ddl/render.py says what drops lose; what a new column refers to comes after it, safely.
+# `with_losses` says what drops lose; what a new column refers to comes after it, safely.
 SAID = {"add-foreign-key", "add-unique", "drop-column", "drop-table"}
 REBUILD = "sqlite-rebuild-large-table"
 # SQLite copies so many rows in less than a second.
@@ -56,20 +61,7 @@ def annotated(migration_context: MigrationContext, written: list[Any]) -> list[A
         table_name = here.get(recorded.table or "", recorded.table)
         words = [_words(migration_context, name, table_name) for name in dict.fromkeys(names)]
         comments.setdefault(id(operation), []).extend(words)
-    return _with_comments(written, comments)
-
-
-def _with_comments(operations: list[Any], comments: dict[int, list[str]]) -> list[Any]:
-    found: list[Any] = []
-    for each in operations:
-        found += [Comment(words) for words in comments.get(id(each), ())]
-        if isinstance(each, Block):
-            found.append(type(each)(_with_comments(each.ops, comments)))
-        elif isinstance(each, ops.ModifyTableOps):
-            found.append(with_parts(each, _with_comments(each.ops, comments)))
-        else:
-            found.append(each)
-    return found
+    return with_comments(written, lambda operation: comments.get(id(operation), ()))
 
 
 def _words(migration_context: MigrationContext, name: str, table_name: str | None) -> str:

@@ -57,7 +57,7 @@ def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judge
     Raises:
         GuardError: there is no such revision.
     """
-    with compat.installed(RENDERINGS, {}, IMPLS):
+    with compat.installed(renderings=RENDERINGS, impls=IMPLS):
         return _check(scripts, dialect, asked)
 
 

@@ -75,19 +75,8 @@ def _render_default(default: DefaultClause) -> str | Literal[False]:
     return False
 
 
-def _render_drop_column(context: AutogenContext, drop: ops.DropColumnOp) -> list[str]:
-    what = f"{drop.table_name}.{drop.column_name}"
-    return [f"# Loses data: the values of {what}.", compat.render_drop_column(context, drop)]
-
-
-def _render_drop_table(context: AutogenContext, drop: ops.DropTableOp) -> list[str]:
-    return [
-        f"# Loses data: the rows of {drop.table_name}.",
-        compat.render_drop_table(context, drop),
-    ]
-
-
-def _render_rename_table(context: AutogenContext, rename: ops.RenameTableOp) -> str:
+def render_rename_table(context: AutogenContext, rename: ops.RenameTableOp) -> str:
+    """Return the rename of a table as a revision has it; Alembic writes none."""
     schema = f", schema={rename.schema!r}" if rename.schema else ""
     names = f"{rename.table_name!r}, {rename.new_table_name!r}"
     return f"{context.opts['alembic_module_prefix']}rename_table({names}{schema})"
@@ -102,10 +91,8 @@ def _render_create_primary_key(context: AutogenContext, key: ops.CreatePrimaryKe
     return f"{prefix}create_primary_key({name!r}, {table}{list(key.columns)!r}{schema})"
 
 
-# What Alembic writes otherwise, or not at all; for the time of a run.
+# What Alembic does not write, or with its own words only; for the recipes of lint.
 RENDERINGS: dict[Any, Any] = {
     ops.CreatePrimaryKeyOp: _render_create_primary_key,
-    ops.DropColumnOp: _render_drop_column,
-    ops.DropTableOp: _render_drop_table,
-    ops.RenameTableOp: _render_rename_table,
+    ops.RenameTableOp: render_rename_table,
 }

@@ -8,7 +8,7 @@ reads the rows under a lock that lets others write. MySQL and MariaDB: see in_pl
 one writer at a time in any case: see `rebuild` in lint/context.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from itertools import groupby
 from typing import Any
@@ -89,6 +89,37 @@ def _render_comment(_context: AutogenContext, comment: Comment) -> str:
 @renderers.dispatch_for(Pass)
 def _render_pass(_context: AutogenContext, _operation: Pass) -> str:
     return "pass"
+
+
+def with_comments(operations: Iterable[Any], comments: Callable[[Any], Iterable[str]]) -> list[Any]:
+    """Return operations with comments above them, in blocks and in changes of tables too.
+
+    Args:
+        operations: of a revision.
+        comments: gives the lines for an operation.
+    """
+    found: list[Any] = []
+    for each in operations:
+        found += [Comment(line) for line in comments(each)]
+        if isinstance(each, Block):
+            found.append(type(each)(with_comments(each.ops, comments)))
+        elif isinstance(each, ops.ModifyTableOps):
+            found.append(with_parts(each, with_comments(each.ops, comments)))
+        else:
+            found.append(each)
+    return found
+
+
+def with_losses(operations: Iterable[Any]) -> list[Any]:
+    """Return operations with a comment above each that loses data."""
+
+    def loss(operation: Any) -> Iterator[str]:
+        if isinstance(operation, ops.DropColumnOp):
+            yield f"Loses data: the values of {operation.table_name}.{operation.column_name}."
+        elif isinstance(operation, ops.DropTableOp):
+            yield f"Loses data: the rows of {operation.table_name}."
+
+    return with_comments(operations, loss)
 
 
 def rewrite(found: Iterable[Any], dialect: Dialect) -> list[Any]:
