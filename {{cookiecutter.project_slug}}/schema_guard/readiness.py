@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from schema_guard.admin import restore_marker
 from schema_guard.core.errors import cause
 from schema_guard.dialects.base import dotted, product, version
 from schema_guard.dialects.connection_errors import connection_failed, not_ready
@@ -43,6 +44,8 @@ def check(connection: Connection) -> Readiness:
         SQLAlchemyError: the database cannot be used; `not_ready` says why.
     """
     state, scripts = schema_state(connection), script_directory()
+    if restore_marker.read(connection) is not None:
+        return Readiness(ready=False, at_head=False, revision="a restore is not complete")
     if not state.at_head and is_newer(connection, scripts):
         return Readiness(
             ready=True,

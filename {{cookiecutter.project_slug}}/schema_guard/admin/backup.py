@@ -1,54 +1,35 @@
 """Copies of the database: before it is migrated, and on demand.
 
 Promise: before a revision changes a SQLite database that holds rows, there is a copy of it; where
-there is no room for one, nothing is changed. A backup is consistent while others write. A restore
-replaces the whole database, is verified by the rows of every table, and leaves a copy of what was
-there before.
+there is no room for one, nothing is changed. A backup is consistent while others write, and nobody
+but its owner can read it. A restore replaces the whole database, the one that DATABASE_URL names,
+is verified by the rows of every table, and leaves a copy of what was there before.
 
-SQLite's are made by its backup API. Those of servers are SQL, made by the server's own programs,
-which never get a password on their command line; the last line tells the revision, and how many
-rows each table has.
+SQLite's are copies of the file (sqlite_copy.py). Those of servers are SQL, which the server's own
+program writes (dump.py), and which is restored on the guard's own connection (load.py).
 """
 
-import json
 import re
-import shutil
 import sqlite3
-import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import click
 from flask import current_app
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import SQLAlchemyError
 
-from schema_guard.admin import dump
-from schema_guard.core.errors import GuardError
+from schema_guard.admin import dump, load, restore_marker, sqlite_copy
+from schema_guard.admin.dump import Contents
+from schema_guard.core.errors import GuardError, cause
+from schema_guard.core.private_files import private_file, private_folder
 from schema_guard.core.redaction import shown
-from schema_guard.core.store import count_rows, holds_rows
-from schema_guard.dialects.base import product
+from schema_guard.core.store import all_tables, count_rows, holds_rows
+from schema_guard.dialects.base import backend, product
 from schema_guard.revisions.script_directory import current_heads
 
 # The argument of `-x` that asks for a backup first.
 BACKUP = "backup"
-TRAILER = "-- schema_guard: "
-# Seconds that a restore waits for others to let go of the database.
-PATIENCE = 10
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a backup holds: the revision, and the number of rows of every table."""
-
-    revision: str
-    rows: dict[str, int]
-
-    def __str__(self) -> str:
-        """Tell it in a few words."""
-        return (
-            f"revision {self.revision}, {sum(self.rows.values())} rows in {len(self.rows)} tables"
-        )
 
 
 def backup_first(connection: Connection, *, asked: bool) -> Path | None:
@@ -71,7 +52,10 @@ def backup_first(connection: Connection, *, asked: bool) -> Path | None:
         return None
     path = backup(connection)
     for old in backups(connection)[max(keep, 1) :]:
-        old.unlink(missing_ok=True)
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:  # there is the new one, which counts
+            click.echo(f"Warning: {old} was not deleted: {cause(error)}.", err=True)
     return path
 
 
@@ -92,29 +76,24 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
     connection.rollback()
     revision = ", ".join(current_heads(connection)) or "base"
     connection.rollback()
-    if path is None:
-        path = _new(connection, revision)
-    elif path.exists():
-        raise GuardError(f"{path} exists already: name another file. Nothing was written.")
-    part = path.with_name(f"{path.name}.part")
+    chosen = path or _new(connection, revision)
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        if connection.dialect.name == "sqlite":
-            _copy_sqlite(connection, part)
-        else:
-            contents = Contents(revision, dump.write(connection, part))
-            with part.open("a", encoding="ascii") as file:
-                file.write(f"{TRAILER}{json.dumps(contents.__dict__)}\n")
-        part.chmod(0o600)
-        part.replace(path)
+        if path is None:
+            private_folder(chosen.parent)
+        chosen.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if chosen.exists():
+            raise GuardError(f"{path} exists already: name another file. Nothing was written.")
+        with private_file(chosen) as part:
+            if connection.dialect.name == "sqlite":
+                sqlite_copy.write(connection, part)
+            else:
+                dump.write(connection, part, revision)
     except (OSError, sqlite3.Error) as error:
         raise GuardError(
-            f"No backup of {shown(connection.engine.url)} in {path.parent}: {error}."
-            " Nothing was changed. Make room there, or have it writable."
+            f"No backup of {shown(connection.engine.url)} in {chosen.parent}:"
+            f" {cause(error)}. Nothing was changed. Make room there, or have it writable."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return chosen
 
 
 def backups(connection: Connection) -> list[Path]:
@@ -130,63 +109,120 @@ def backups(connection: Connection) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def restore(connection: Connection, path: Path) -> Contents:
-    """Replace a database by a backup.
+def contents(dialect: Dialect, path: Path) -> Contents:
+    """Return what a backup holds.
 
     Args:
-        connection: to the database, which holds the migration lock.
+        dialect: of the database that it is for.
         path: what `backup` has written.
-
-    Returns:
-        What the database holds now.
-
-    Raises:
-        GuardError: the file is no backup, or the restore failed.
-    """
-    wanted = contents(connection, path)
-    connection.rollback()
-    if connection.dialect.name == "sqlite":
-        _restore_sqlite(connection, path)
-    else:
-        dump.read(connection, path)
-    found = count_rows(connection)
-    connection.rollback()
-    wrong = {
-        name: (rows, found.get(name, 0))
-        for name, rows in wanted.rows.items()
-        if found.get(name, 0) != rows
-    }
-    if wrong:
-        lines = [f"  {name}: {now} rows instead of {then}" for name, (then, now) in wrong.items()]
-        raise GuardError("\n".join([f"{path} was restored, but not all of it:", *lines]))
-    return wanted
-
-
-def contents(connection: Connection, path: Path) -> Contents:
-    """Return what a backup holds.
 
     Raises:
         GuardError: it is none, it is damaged, or it is of another DBMS.
     """
     if not path.is_file():
         raise GuardError(f"There is no file {path}. Nothing was changed.")
-    read = _contents_of_sqlite if connection.dialect.name == "sqlite" else _contents_of_dump
+    kind = backend(dialect)
     try:
-        return read(path)
+        return sqlite_copy.contents(path) if kind == "sqlite" else dump.contents(path, kind)
     except (OSError, sqlite3.Error, ValueError, TypeError) as error:
+        name = "MySQL or MariaDB" if kind == "mysql" else product(dialect)
         raise GuardError(
-            f"{path} is no complete backup of a {product(connection.dialect)} database: {error}."
-            " Nothing was changed."
+            f"{path} is no complete backup of a {name} database: {error}. Nothing was changed."
         ) from error
 
 
-def _contents_of_dump(path: Path) -> Contents:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2**20))
-        last = file.read().rstrip(b"\n").rpartition(b"\n")[2].decode("ascii", "replace")
-    if not last.startswith(TRAILER):
-        raise ValueError("it has no last line that tells its rows")
-    return Contents(**json.loads(last.removeprefix(TRAILER)))
+def restore(connection: Connection, path: Path, wanted: Contents) -> None:
+    """Replace a database by a backup; keep a backup of what it held.
+
+    Args:
+        connection: to the database, which holds the migration lock.
+        path: what `backup` has written.
+        wanted: what it holds, from `contents`.
+
+    Raises:
+        GuardError: it failed; it is said what the database holds now.
+    """
+    previous = None
+    if restore_marker.read(connection) is None and holds_rows(connection):
+        # Nothing is deleted to make room: it may be the one asked for.
+        previous = backup(connection)
+        click.echo(f"What the database held is in {previous}")
+    connection.rollback()
+    kinds = {"sqlite": _restore_sqlite, "postgresql": _restore_postgresql}
+    run = kinds.get(connection.dialect.name)
+    if run is None:
+        _restore_mysql(connection, path, wanted, previous)
+        return
+    try:
+        run(connection, path, wanted)
+    except (OSError, ValueError, sqlite3.Error, SQLAlchemyError, GuardError) as error:
+        raise _failed(path, error, "Nothing was changed.") from error
+
+
+def _restore_sqlite(connection: Connection, path: Path, wanted: Contents) -> None:
+    sqlite_copy.restore(connection, path)
+    _compare(connection, wanted)
+
+
+def _restore_postgresql(connection: Connection, path: Path, wanted: Contents) -> None:
+    with connection.begin(), path.open("rb") as file:
+        load.load_postgresql(connection, file)
+        _compare(connection, wanted)
+
+
+def _restore_mysql(
+    connection: Connection, path: Path, wanted: Contents, previous: Path | None
+) -> None:
+    was_whole = restore_marker.read(connection) is None
+    connection.rollback()
+    restore_marker.begin(connection, path, previous)
+    before = all_tables(connection)
+    connection.commit()
+    part = "The database holds a part of it now: restore it again, or what it held before."
+    try:
+        load.drop_all_mysql(connection)
+        with path.open("rb") as file, connection.begin():
+            load.load_mysql(connection, file)
+        _compare(connection, wanted)
+    except (OSError, ValueError, SQLAlchemyError, GuardError) as error:
+        if was_whole and _same_tables(connection, before):
+            restore_marker.end(connection)
+            raise _failed(path, error, "Nothing was changed.") from error
+        raise _failed(path, error, part) from error
+    restore_marker.end(connection)
+
+
+def _same_tables(connection: Connection, before: list[tuple[str | None, str]]) -> bool:
+    """Return whether a database has the tables that it had, as far as can be known."""
+    if connection.invalidated:
+        return False
+    connection.rollback()
+    found = all_tables(connection)
+    connection.rollback()
+    return bool(before) and found == before
+
+
+def _failed(path: Path, error: Exception, what: str) -> GuardError:
+    reason = error.message if isinstance(error, GuardError) else f"{cause(error)}."
+    return GuardError(f"{path} was not restored. {reason} {what}")
+
+
+def _compare(connection: Connection, wanted: Contents) -> None:
+    """Compare the rows of every table with those of a backup.
+
+    Raises:
+        GuardError: a table has others.
+    """
+    found = count_rows(connection)
+    default = connection.dialect.default_schema_name
+    wrong = []
+    for name, then in wanted.rows.items():
+        # Older backups have no schema in a name.
+        now = found.get(name, found.get(f"{default}.{name}", 0))
+        if now != then:
+            wrong.append(f"  {name}: {now} rows instead of {then}")
+    if wrong:
+        raise GuardError("\n".join(["Not all of it came back:", *wrong, ""]))
 
 
 def _folder(connection: Connection) -> Path | None:
@@ -211,55 +247,3 @@ def _new(connection: Connection, revision: str) -> Path:
     suffix = "db" if connection.dialect.name == "sqlite" else "sql"
     short = re.sub(r"[^\w.]+", "+", revision)
     return folder / f"{_name(connection)}-{short}-{taken}.{suffix}"
-
-
-def _copy_sqlite(connection: Connection, path: Path) -> None:
-    source: Any = connection.connection.driver_connection
-    (pages,) = source.execute("PRAGMA page_count").fetchone()
-    (size,) = source.execute("PRAGMA page_size").fetchone()
-    free, wanted = shutil.disk_usage(path.parent).free, 2 * pages * size
-    if free < wanted:  # the copy, and as much again for the tables that a migration rebuilds
-        raise OSError(f"{wanted:,} bytes are needed, {free:,} are free")
-    target = sqlite3.connect(path)
-    try:
-        source.backup(target)
-    finally:
-        target.close()
-
-
-def _contents_of_sqlite(path: Path) -> Contents:
-    source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-    try:
-        (state,) = source.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok":
-            raise ValueError(state)
-        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        names = [name for (name,) in source.execute(query)]
-        if "alembic_version" not in names:
-            raise ValueError("it has no table alembic_version")
-        revisions = [name for (name,) in source.execute("SELECT version_num FROM alembic_version")]
-        quoted = {name: name.replace('"', '""') for name in names}
-        rows = {
-            name: source.execute(f'SELECT count(*) FROM "{quoted[name]}"').fetchone()[0]  # noqa: S608 - quoted
-            for name in names
-        }
-        return Contents(", ".join(revisions) or "base", rows)
-    finally:
-        source.close()
-
-
-def _restore_sqlite(connection: Connection, path: Path) -> None:
-    target: Any = connection.connection.driver_connection
-    deadline = time.monotonic() + PATIENCE
-
-    def give_up(_status: int, _remaining: int, _total: int) -> None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"others have been using the database for {PATIENCE} s")
-
-    source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-    try:
-        source.backup(target, progress=give_up, sleep=0.05)
-    except (sqlite3.Error, TimeoutError) as error:
-        raise GuardError(f"{path} was not restored: {error}. Nothing was changed.") from error
-    finally:
-        source.close()

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from schema_guard.core.errors import GuardError, cause
 from schema_guard.core.redaction import shown
-from schema_guard.core.store import OWN_TABLES
+from schema_guard.core.store import OWN_TABLES, version_table
 from schema_guard.dialects.base import backend, check_server, product, version
 from schema_guard.dialects.connection_errors import Kind, connection_failed, describe, diagnose
 from schema_guard.dialects.limits import lift_limits
@@ -240,7 +240,7 @@ def check_ownership(
         GuardError: it holds tables, and is at no revision of this project.
     """
     tables = inspect(connection).get_table_names()
-    others = sorted(set(tables) - {"alembic_version"} - OWN_TABLES)
+    others = sorted(set(tables) - {version_table()} - OWN_TABLES)
     name = shown(connection.engine.url)
     way_on = "Nothing was changed. Name another database in DATABASE_URL, in .env"
     if not current and others:

@@ -1,210 +1,181 @@
-"""What a server's own programs write and read: pg_dump and psql, mariadb-dump and mariadb.
+"""Backups of servers: SQL that the server's own program writes, and a last line about it.
 
-Promise: a dump is consistent while others write, and it is known how many rows of every table it
-holds. Nothing secret is on a command line, where everybody on the machine could see it.
+Promise: a dump is consistent while others write, it is of the very database that the guard's
+connection is on, and it is known how many rows of every table it holds. The last line tells that,
+the revision, and a checksum of all before: what was cut short or damaged is not restored.
 """
 
-import os
+import hashlib
+import json
 import re
-import shutil
-import subprocess
-import tempfile
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, Any
 
-from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, func, select, table, text
 
-from schema_guard.core.errors import GuardError, cause
-from schema_guard.core.store import count_rows
-from schema_guard.dialects.base import backend, product
+from schema_guard.admin.client_programs import mysqldump, pg_dump
+from schema_guard.core.errors import GuardError
+from schema_guard.core.store import all_tables, count_rows, version_table
 
-# What libpq reads from the environment, by its name in a URL.
-LIBPQ = {
-    "host": "PGHOST",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-}
-# What MySQL's programs read from a file, by its name in a URL.
-CLIENT = {"unix_socket": "socket", "ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
+TRAILER = b"-- schema_guard: "
+# As much of the end of a file holds the last line.
+LONGEST_TRAILER = 2**22
+# Within as many bytes a dump says that it is one.
+FRAME = 4096
 DUMPED_ROW = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` ")
-# Seconds that a restore waits for others to let go of the database.
-PATIENCE = 10
-
-# All that is in a PostgreSQL database, but for what belongs to an extension.
-DROP_ALL = """
-    WITH own AS (SELECT objid FROM pg_depend WHERE deptype = 'e')
-    SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
-    WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')
-    AND oid NOT IN (SELECT objid FROM own)
-    UNION ALL
-    SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind
-        WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
-        WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, oid::regclass) FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-    AND oid NOT IN (SELECT objid FROM own)
-    UNION ALL
-    SELECT format('DROP TYPE IF EXISTS %s CASCADE', oid::regtype) FROM pg_type
-    WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd')
-    AND oid NOT IN (SELECT objid FROM own)
-    UNION ALL
-    SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', oid::regprocedure) FROM pg_proc
-    WHERE pronamespace = 'public'::regnamespace AND oid NOT IN (SELECT objid FROM own)
-"""
+# What a dump of the program itself begins with, and ends with.
+FRAMES = {
+    "postgresql": (rb"-- PostgreSQL database dump\r?\n", rb"-- PostgreSQL database dump complete"),
+    "mysql": (rb"-- (MySQL|MariaDB) dump ", rb"-- Dump completed"),
+}
 
 
-def write(connection: Connection, path: Path) -> dict[str, int]:
-    """Write all that a database holds to a file; return the rows of every table in it."""
-    if connection.dialect.name == "postgresql":
-        connection.execution_options(isolation_level="REPEATABLE READ")
-        try:
-            snapshot = connection.scalar(text("SELECT pg_export_snapshot()"))
-            rows = count_rows(connection)
-            arguments = [
-                "--no-owner",
-                "--no-privileges",
-                f"--snapshot={snapshot}",
-                f"--file={path}",
-            ]
-            _run(connection, ["pg_dump"], [*arguments, "--encoding=UTF8"])
-        finally:
-            connection.rollback()
-            connection.execution_options(isolation_level=connection.default_isolation_level)
-        return rows
+@dataclass(frozen=True)
+class Contents:
+    """What a backup holds.
+
+    Attributes:
+        revision: as `flask db current` tells it; `base` if there is none.
+        rows: the number of rows of every table.
+        sha256: of the dump; of an older backup it is not known.
+    """
+
+    revision: str
+    rows: dict[str, int]
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        """Tell it in a few words."""
+        return (
+            f"revision {self.revision}, {sum(self.rows.values())} rows in {len(self.rows)} tables"
+        )
+
+
+def write(connection: Connection, path: Path, revision: str) -> None:
+    """Write all that a server's database holds to a file that exists.
+
+    Raises:
+        GuardError: the program failed, or another database answered it.
+        OSError: the file cannot be written.
+    """
+    dump = _dump_postgresql if connection.dialect.name == "postgresql" else _dump_mysql
+    with path.open("r+b") as file:
+        checksum = hashlib.sha256()
+        with dump(connection) as (lines, rows):
+            for line in lines:
+                checksum.update(line)
+                file.write(line)
+        contents = Contents(revision, rows, checksum.hexdigest())
+        file.write(TRAILER + json.dumps(asdict(contents)).encode() + b"\n")
+
+
+@contextmanager
+def _dump_postgresql(connection: Connection) -> Iterator[tuple[Iterator[bytes], dict[str, int]]]:
+    """Give the lines of a dump and the rows of the same moment.
+
+    It imports the snapshot of the guard's transaction, which no other database knows.
+    """
+    program = pg_dump(connection)
+    connection.execution_options(isolation_level="REPEATABLE READ")
+    try:
+        snapshot = connection.scalar(text("SELECT pg_export_snapshot()"))
+        rows = count_rows(connection)
+        arguments = ["--no-owner", "--no-privileges", f"--snapshot={snapshot}", "--encoding=UTF8"]
+        with program.output(*arguments) as lines:
+            yield lines, rows
+    finally:
+        connection.rollback()
+        connection.execution_options(isolation_level=connection.default_isolation_level)
+
+
+@contextmanager
+def _dump_mysql(connection: Connection) -> Iterator[tuple[Iterator[bytes], dict[str, int]]]:
+    """Give the lines of a dump, and the rows in it, which are counted as they are read.
+
+    Every row is read on the condition that the guard's session holds a lock of a random name,
+    which no other server knows; where it does not, the program fails.
+    """
+    program = mysqldump(connection)
+    token = f"schema_guard.{secrets.token_hex(16)}"
+    number = connection.scalar(text("SELECT CONNECTION_ID()"))
+    database = connection.scalar(text("SELECT DATABASE()"))
+    connection.scalar(text("SELECT GET_LOCK(:token, 0)"), {"token": token})
+    names = [name for _, name in all_tables(connection)]
+    versions = version_table()
+    at_revision = versions in names and connection.scalar(
+        select(func.count()).select_from(table(versions))
+    )
+    connection.commit()
     arguments = [
         # One line for every row, so that they can be counted, of the same moment as they are.
         *("--single-transaction", "--skip-extended-insert", "--no-autocommit"),
         *("--hex-blob", "--routines", "--triggers", "--no-tablespaces"),
-        *("--default-character-set=utf8mb4", f"--result-file={path}"),
-        str(connection.engine.url.database),
+        "--default-character-set=utf8mb4",
+        f"--where=IF(IS_USED_LOCK('{token}') = {number}, 1, (SELECT 1 UNION SELECT 2))",
     ]
-    _run(connection, _dump_programs(connection), arguments)
-    names = inspect(connection).get_table_names()
-    counted = _rows_of_dump(path)
-    return {name: counted[name] for name in names}
+    rows = dict.fromkeys(names, 0)
+    try:
+        with program.output(*arguments, str(database)) as lines:
+            yield _counting(lines, rows), rows
+        if at_revision and not rows[versions]:  # without rows there was nothing to refuse
+            raise GuardError(f"{program.name} has connected to another server.")
+    finally:
+        connection.rollback()
+        connection.scalar(text("SELECT RELEASE_LOCK(:token)"), {"token": token})
+        connection.commit()
 
 
-def read(connection: Connection, path: Path) -> None:
-    """Replace all that a database holds by what a file does.
+def _counting(lines: Iterator[bytes], rows: dict[str, int]) -> Iterator[bytes]:
+    """Pass on the lines of a dump of MySQL or MariaDB, and count the rows that it inserts."""
+    found: Counter[str] = Counter()
+    within_body = False  # of a trigger or routine, which may insert too
+    for line in lines:
+        if line.startswith(b"DELIMITER "):
+            within_body = line.split()[1] != b";"
+        elif not within_body and (match := DUMPED_ROW.match(line)):
+            found[match[1].decode().replace("``", "`")] += 1
+        yield line
+    rows.update({name: found[name] for name in rows})
+
+
+def contents(path: Path, backend: str) -> Contents:
+    """Return what a backup of a server's database holds, all of which is read.
 
     Raises:
-        GuardError: it failed. PostgreSQL has undone all of it then, MySQL and MariaDB have not.
+        ValueError: it is none, or damaged.
+        OSError: it cannot be read.
     """
-    try:
-        if connection.dialect.name == "postgresql":
-            done = "Nothing was changed."
-            _restore_postgresql(connection, path)
-        else:
-            done = "The database holds a part of it now: restore it again, or what it held before."
-            _restore_mysql(connection, path)
-    except (GuardError, SQLAlchemyError) as error:
-        what = error.message if isinstance(error, GuardError) else f"{cause(error)}."
-        raise GuardError(f"{path} was not restored. {what} {done}") from error
-
-
-def _dump_programs(connection: Connection) -> list[str]:
-    names = ["mysqldump", "mariadb-dump"]
-    return names[::-1] if product(connection.dialect) == "MariaDB" else names
-
-
-def _rows_of_dump(path: Path) -> Counter[str]:
-    """Count the rows that a dump of MySQL or MariaDB inserts."""
-    rows: Counter[str] = Counter()
-    within_body = False  # of a trigger or routine, which may insert too
     with path.open("rb") as file:
-        for line in file:
-            if line.startswith(b"DELIMITER "):
-                within_body = line.split()[1] != b";"
-            elif not within_body and (match := DUMPED_ROW.match(line)):
-                rows[match[1].decode().replace("``", "`")] += 1
-    return rows
+        size = path.stat().st_size
+        file.seek(max(0, size - LONGEST_TRAILER))
+        end = file.read()
+        last = end.rstrip(b"\n").rpartition(b"\n")[2]
+        if not last.startswith(TRAILER):
+            raise ValueError("it has no last line that tells its rows")
+        found = Contents(**json.loads(last.removeprefix(TRAILER)))
+        at = end.rindex(last)
+        body = size - len(end) + at
+        file.seek(0)
+        begins, ends = FRAMES[backend]
+        if not re.search(begins, file.read(min(body, FRAME))):
+            raise ValueError("it does not begin as one")
+        if not re.search(ends, end[max(0, at - FRAME) : at]):
+            raise ValueError("it does not end as one")
+        if found.sha256 and found.sha256 != _sha256(file, body):
+            raise ValueError("it was changed after it was made, or is damaged")
+    return found
 
 
-def _restore_postgresql(connection: Connection, path: Path) -> None:
-    drops = list(connection.scalars(text(DROP_ALL)))
-    connection.rollback()
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "restore.sql"
-        with script.open("wb") as target, path.open("rb") as source:
-            target.write(f"SET lock_timeout = '{PATIENCE}s';\n".encode())
-            target.writelines(f"{drop};\n".encode() for drop in drops)
-            # pg_dump 17 and later set it, whatever the server knows.
-            target.writelines(
-                line for line in source if not line.startswith(b"SET transaction_timeout")
-            )
-        arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]
-        _run(connection, ["psql"], [*arguments, "--output", os.devnull, f"--file={script}"])
-
-
-def _restore_mysql(connection: Connection, path: Path) -> None:
-    inspector = inspect(connection)
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    drops = [f"DROP VIEW {quote(name)}" for name in inspector.get_view_names()]
-    drops += [f"DROP TABLE {quote(name)}" for name in inspector.get_table_names()]
-    connection.exec_driver_sql("SET foreign_key_checks = 0")
-    for drop in drops:
-        connection.exec_driver_sql(drop)
-    connection.exec_driver_sql("SET foreign_key_checks = 1")
-    connection.commit()
-    clients = ["mariadb", "mysql"] if product(connection.dialect) == "MariaDB" else ["mysql"]
-    arguments = ["--default-character-set=utf8mb4", str(connection.engine.url.database)]
-    _run(connection, clients, arguments, source=path)
-
-
-def _run(
-    connection: Connection, programs: list[str], arguments: list[str], source: Path | None = None
-) -> None:
-    """Run the first of some programs that is installed, on the database of a connection."""
-    found = next(filter(None, map(shutil.which, programs)), None)
-    if found is None:
-        raise GuardError(
-            f"{programs[0]} is not installed here: install the client programs of"
-            f" {product(connection.dialect)}."
-        )
-    with (
-        _credentials(connection) as (environ, first),
-        (source or Path(os.devnull)).open("rb") as file,
-    ):
-        outcome = subprocess.run(  # noqa: S603 - no shell, no user's words
-            [found, *first, *arguments],
-            env={**os.environ, **environ},
-            stdin=file,
-            capture_output=True,
-            check=False,
-        )
-    if outcome.returncode != 0:
-        words = " ".join(outcome.stderr.decode(errors="replace").split())
-        raise GuardError(f"{Path(found).name} failed: {words}.")
-
-
-@contextmanager
-def _credentials(connection: Connection) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Give what tells a server's program where to connect, and as whom: not its command line."""
-    url = connection.engine.url
-    query = {name: value for name, value in url.query.items() if isinstance(value, str)}
-    if backend(connection.dialect) == "postgresql":
-        known = {LIBPQ[name]: value for name, value in query.items() if name in LIBPQ}
-        parts = {
-            "PGHOST": url.host,
-            "PGPORT": url.port,
-            "PGDATABASE": url.database,
-            "PGUSER": url.username,
-            "PGPASSWORD": url.password,
-        }
-        yield {**known, **{name: str(value) for name, value in parts.items() if value}}, []
-        return
-    options = {CLIENT[name]: value for name, value in query.items() if name in CLIENT}
-    options |= {} if "socket" in options else {"protocol": "tcp"}
-    parts = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
-    options |= {name: str(value) for name, value in parts.items() if value}
-    with tempfile.TemporaryDirectory() as folder:  # only its owner may look into it
-        file = Path(folder) / "client.cnf"
-        escaped = {n: v.replace("\\", "\\\\").replace('"', '\\"') for n, v in options.items()}
-        lines = [f'{name}="{value}"' for name, value in escaped.items()]
-        file.write_text("\n".join(["[client]", *lines, ""]), encoding="utf-8")
-        yield {}, [f"--defaults-extra-file={file}"]
+def _sha256(file: IO[bytes], size: int) -> str:
+    """Return the checksum of the first bytes of a file."""
+    checksum: Any = hashlib.sha256()
+    file.seek(0)
+    while size and (block := file.read(min(size, 2**20))):
+        checksum.update(block)
+        size -= len(block)
+    return str(checksum.hexdigest())

@@ -27,7 +27,7 @@ from schema_guard.autogenerate.questioner import FLAGS
 from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError
 from schema_guard.core.redaction import scrub, shown
-from schema_guard.core.store import holds_rows, make_tables
+from schema_guard.core.store import make_tables
 from schema_guard.dialects.base import product
 from schema_guard.revisions.heads import rebase as rebase_head
 from schema_guard.revisions.script_directory import current_heads, script_directory, sound_revisions
@@ -160,7 +160,7 @@ def backup(file: Path | None) -> None:
     """Write a copy of the database to FILE, by default to the folder of its backups."""
     with migration_connection(_engine(), locked=False) as connection:
         path = write_backup(connection, file)
-        click.echo(f"{path}: {contents(connection, path)}")
+        click.echo(f"{path}: {contents(connection.dialect, path)}")
 
 
 @click.command()
@@ -170,16 +170,16 @@ def backup(file: Path | None) -> None:
 def restore(file: Path, *, yes: bool) -> None:
     """Replace the database by what `flask db backup` wrote to FILE; asks for its name first."""
     engine = _engine()
-    with migration_connection(engine, locked=False) as connection:
-        found = contents(connection, file)
+    found = contents(engine.dialect, file)
     click.echo(f"{file}: {found}")
     if not yes:
         _confirm(engine.url, "This replaces all that {} holds.")
-    with migration_connection(engine, locked=True) as connection:
+    created = create_database(engine.url)  # a database that was lost is one to restore into
+    with migration_connection(engine, locked=True, restoring=True) as connection:
         run = history.Run(Step(found.revision, "restore"))
-        if holds_rows(connection):  # nothing is deleted to make room: it may be the one asked for
-            click.echo(f"What the database held is in {write_backup(connection)}")
-        restore_backup(connection, file)
+        if created:
+            settle(connection)
+        restore_backup(connection, file, found)
         make_tables(connection)
         record = history.Record(connection)
         record.add(run.end("done", str(file)))

@@ -1,5 +1,7 @@
 """What the guards say when they stop: what happened, on what, what to do next; no traceback."""
 
+import re
+
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -10,6 +12,15 @@ SHOWN = 200
 # PostgreSQL: insufficient_privilege. MySQL: access denied to a database, command, column,
 # routine or server. SQLite has a name for it.
 NOT_ALLOWED = {"42501", 1044, 1142, 1143, 1227, 1370, "SQLITE_READONLY"}
+
+# PostgreSQL: disk_full. MySQL, MariaDB: disk full, table full. SQLite: it, what a write-ahead log
+# needs to be read, and a write that the system refuses.
+DISK_FULL = {
+    *("53100", 1021, 1114),
+    *("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE"),
+}
+# Other errors of MySQL and MariaDB say it with the system's number.
+NO_SPACE = re.compile(r"No space left on device|\b(errno:?|error) 28\b", re.IGNORECASE)
 
 
 class GuardError(click.ClickException):
@@ -41,6 +52,11 @@ def codes_of(error: BaseException) -> set[object]:
     names = ("sqlstate", "pgcode", "sqlite_errorname")
     codes: set[object] = {getattr(original, name, None) for name in names}
     return (codes | set(original.args[:1])) - {None}
+
+
+def disk_full(error: BaseException) -> bool:
+    """Return whether an error says that there is no room on the disk."""
+    return bool(codes_of(error) & DISK_FULL or NO_SPACE.search(cause(error)))
 
 
 def shorten(statement: str) -> str:

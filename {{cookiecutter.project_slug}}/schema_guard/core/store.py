@@ -16,6 +16,7 @@ there is nothing to keep in step with the rows, and a backup takes it along.
 
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -83,9 +84,33 @@ journal = Table(
     mysql_engine="InnoDB",  # in others there are no transactions
 )
 
-OWN_TABLES = frozenset(_metadata.tables)
+# A restore that is not complete, where it cannot be undone: MySQL and MariaDB.
+# There only meanwhile.
+restore = Table(
+    "schema_restore",
+    MetaData(),
+    Column("file", Text, nullable=False),
+    Column("previous", Text),  # the backup of what there was
+    Column("started_at", DateTime, nullable=False),  # UTC
+    mysql_engine="InnoDB",
+)
 
-
+OWN_TABLES = frozenset({*_metadata.tables, restore.name})
+VERSION_TABLE = "alembic_version"
+# PostgreSQL's tables with rows of the database's own, in every schema.
+POSTGRESQL_TABLES = """
+    SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relkind IN ('r', 'p') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass
+                    AND objid = pg_class.oid AND deptype = 'e')
+    ORDER BY nspname, relname
+"""
+# Inspection leaves out those with versions of their rows.
+MYSQL_TABLES = """
+    SELECT NULL, table_name FROM information_schema.tables
+    WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
+    ORDER BY table_name
+"""
 # Where an earlier version kept what is in a column now.
 FORMER = {"checksum": "file_digest"}
 
@@ -162,17 +187,41 @@ def include_name(name: str | None, kind: str, _parents: Any) -> bool:
     return not (kind == "table" and name in OWN_TABLES)
 
 
+def version_table() -> str:
+    """Return the name of the table that holds the revision, which an application may choose."""
+    settings = current_app.extensions["migrate"].configure_args
+    return str(settings.get("version_table", VERSION_TABLE))
+
+
+def all_tables(connection: Connection) -> list[tuple[str | None, str]]:
+    """Return schema and name of every table of a database; without schema where there are none."""
+    queries = {"postgresql": POSTGRESQL_TABLES, "mysql": MYSQL_TABLES, "mariadb": MYSQL_TABLES}
+    query = queries.get(connection.dialect.name)
+    if query is None:
+        return [(None, name) for name in inspect(connection).get_table_names()]
+    return [(schema, name) for schema, name in connection.execute(text(query))]
+
+
 def count_rows(connection: Connection) -> dict[str, int]:
-    """Return the number of rows of every table."""
+    """Return the number of rows of every table; on PostgreSQL by its name with the schema's."""
     query = select(func.count())
-    tables = [table(name) for name in inspect(connection).get_table_names()]
-    return {of.name: connection.scalar(query.select_from(of)) or 0 for of in tables}
+    return {
+        f"{schema}.{name}" if schema else name: connection.scalar(
+            query.select_from(table(name, schema=schema))
+        )
+        or 0
+        for schema, name in all_tables(connection)
+    }
 
 
 def holds_rows(connection: Connection) -> bool:
-    """Return whether there is anything to lose."""
-    names = set(inspect(connection).get_table_names()) - OWN_TABLES - {"alembic_version"}
-    queries = [select(literal(1)).select_from(table(name)).limit(1) for name in names]
+    """Return whether there is anything to lose, in any schema."""
+    own = OWN_TABLES | {version_table()}
+    queries = [
+        select(literal(1)).select_from(table(name, schema=schema)).limit(1)
+        for schema, name in all_tables(connection)
+        if name not in own
+    ]
     found = any(connection.scalar(query) for query in queries)
     connection.rollback()
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from schema_guard.core.errors import NOT_ALLOWED, GuardError, cause, codes_of, shorten
+from schema_guard.core.errors import NOT_ALLOWED, GuardError, cause, codes_of, disk_full, shorten
 from schema_guard.core.redaction import shown
 from schema_guard.dialects.base import backend
 
@@ -137,11 +137,16 @@ def diagnose(error: BaseException) -> Problem:
 def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
     """Return the error for a database that cannot be used; the password is not shown."""
     name = shown(url)
+    if disk_full(error):
+        where = f"of {Path(url.database or '').parent}" if is_file(url) else "of the server"
+        return GuardError(
+            f"Cannot use the database {name}: {cause(error)}. Make room on the disk {where}."
+        )
     statement = getattr(error, "statement", None)
     lost = getattr(error, "connection_invalidated", False)
     if statement and not lost and not codes_of(error) & NOT_ALLOWED:
         return GuardError(f"{name}: {cause(error)}.\nStatement:  {shorten(statement)}")
-    if url.get_backend_name() == "sqlite":
+    if is_file(url):
         return GuardError(
             f"Cannot use the database {name}: {cause(error)}. Make its folder writable, or"
             " correct DATABASE_URL."
@@ -160,6 +165,11 @@ def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
     if problem.kind in {Kind.ABSENT, Kind.REFUSED}:
         lines += ["As an administrator of the server, once:", *grants(url)]
     return GuardError("\n".join(lines))
+
+
+def is_file(url: URL) -> bool:
+    """Return whether a database is a file, and not a server's."""
+    return url.get_backend_name() == "sqlite"
 
 
 def not_ready(error: SQLAlchemyError) -> str:

@@ -19,6 +19,7 @@ from schema_guard.dialects.base import backend, check_server
 from schema_guard.dialects.connection_errors import connection_failed
 from schema_guard.dialects.limits import new_connection
 from schema_guard.dialects.sqlite import sqlite_connection
+from schema_guard.runner.interrupted_restore import refuse_interrupted_restore
 from schema_guard.runner.interrupts import cancellable
 from schema_guard.runner.lock import migration_lock
 from schema_guard.runner.lock_timeout import limit_waits
@@ -35,16 +36,20 @@ _held = _Held()
 
 
 @contextmanager
-def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection]:
+def migration_connection(
+    engine: Engine, *, locked: bool, restoring: bool = False
+) -> Iterator[Connection]:
     """Give a connection for migrations: that of this thread if it holds the lock already.
 
     Args:
         engine: the application's, or a test's.
         locked: whether to hold the migration lock all the time, see `exclusive`.
+        restoring: whether a restore that is not complete is no reason to stop.
 
     Raises:
         GuardError: the server cannot be reached, or is older than what the migrations are tested
-            on; or another migration has the lock for too long; or a statement fails.
+            on; or another migration has the lock for too long; or a restore is not complete; or a
+            statement fails.
     """
     outer = _held.connection
     if outer is not None and outer.engine.url == engine.url:
@@ -56,23 +61,26 @@ def migration_connection(engine: Engine, *, locked: bool) -> Iterator[Connection
         with session(engine) as connection, cancellable(connection):
             check_server(connection)
             if not locked:
+                if not restoring:
+                    refuse_interrupted_restore(connection)
                 yield connection
                 return
-            with exclusive(connection):
+            with exclusive(connection, restoring=restoring):
                 yield connection
     except SQLAlchemyError as error:
         raise connection_failed(engine.url, error) from error
 
 
 @contextmanager
-def exclusive(connection: Connection) -> Iterator[None]:
+def exclusive(connection: Connection, *, restoring: bool = False) -> Iterator[None]:
     """Hold the migration lock, as everything does that changes the schema.
 
     Args:
         connection: from `migration_connection`, outside a transaction.
+        restoring: whether a restore that is not complete is no reason to stop.
 
     Raises:
-        GuardError: another migration has it for too long.
+        GuardError: another migration has it for too long, or a restore is not complete.
     """
     if _held.connection is connection:
         yield
@@ -81,6 +89,8 @@ def exclusive(connection: Connection) -> Iterator[None]:
     outer = _held.connection
     # In this order, as `flask_migrate.upgrade` takes them: another one could wait for ever.
     with one_thread(wait), migration_lock(connection, wait):
+        if not restoring:
+            refuse_interrupted_restore(connection)
         limit_waits(connection)
         _held.connection = connection
         try:

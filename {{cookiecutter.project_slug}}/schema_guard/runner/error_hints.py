@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from schema_guard.core.errors import NOT_ALLOWED, GuardError, codes_of
+from schema_guard.core.errors import NOT_ALLOWED, GuardError, codes_of, disk_full
 from schema_guard.revisions.heads import refuse_two
 from schema_guard.runner.history import lost
 from schema_guard.runner.lock_timeout import is_lock_timeout
@@ -49,6 +49,8 @@ def remedy(error: BaseException, user: str | None) -> str:
     """Return what to do about a revision that failed, before it is run again."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return "See why the server ended the connection"
+    if disk_full(error):
+        return "Make room on the disk of the database"
     if is_lock_timeout(error):
         return "End what is in its way, or wait for a quieter time"
     if codes_of(error) & NOT_ALLOWED:

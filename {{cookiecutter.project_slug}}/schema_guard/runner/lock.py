@@ -19,7 +19,6 @@ import hashlib
 import os
 import random
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +33,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.core.errors import GuardError
+from schema_guard.core.file_lock import try_lock
 from schema_guard.core.redaction import shown
 from schema_guard.dialects.base import backend
 from schema_guard.dialects.sqlite import main_file
@@ -259,16 +259,19 @@ class FileLock:
             file.close()
             return False
         self.file = file
-        file.truncate(0)
-        file.write(f"{whoami()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        file.flush()
+        with suppress(OSError):  # on a full disk it holds all the same
+            file.truncate(0)
+            file.write(f"{whoami()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+            file.flush()
         return True
 
     def release(self) -> None:
         """Closing the file unlocks it."""
         if self.file is not None:
-            self.file.truncate(0)
-            self.file.close()
+            with suppress(OSError):  # what could not be written is tried again
+                self.file.truncate(0)
+            with suppress(OSError):
+                self.file.close()
 
     def holder(self) -> str:
         """Read who wrote into the file."""
@@ -283,26 +286,3 @@ def whoami() -> str:
     except (KeyError, OSError):  # a container's user may have no name
         user = "somebody"
     return f"{user}@{socket.gethostname()} (process {os.getpid()})"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def try_lock(file: IO[str]) -> bool:
-        """Lock an open file if it is free; a byte far behind its text, which stays readable."""
-        file.seek(1 << 30)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def try_lock(file: IO[str]) -> bool:
-        """Lock an open file if it is free."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
