@@ -1,4 +1,4 @@
-"""The record of what was run, revisions that changed since, and ones that are half-way."""
+"""The record of what was run, revisions that changed since, and interrupted ones."""
 
 import json
 import re
@@ -224,12 +224,13 @@ def test_a_revision_edited_half_way(any_project: Project, url: str) -> None:
         upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
 
     assert lost.status == other.status == 1
-    assert "The upgrade of revision 0002 was stopped half-way, and now comes to" in lost.output
+    assert "The upgrade of revision 0002 was interrupted, and cannot go on" in lost.output
+    assert "it now comes to `CREATE TABLE quarter" in lost.output
     assert "CREATE TABLE quarter" in lost.output
     assert "CREATE TABLE half" in lost.output
     assert "It was edited since." in lost.output
     assert "flask db stamp --purge" in lost.output
-    assert "The upgrade of revision 0002 was stopped half-way." in other.output
+    assert "The upgrade of revision 0002 was interrupted." in other.output
     assert upgraded.status == 0, upgraded.output
     assert any_project.query("SELECT id FROM half", DATABASE_URL=url) == "[(1,), (2,)]"
 
@@ -268,7 +269,9 @@ def test_what_cannot_be_known_stops(any_project: Project, url: str) -> None:
     assert "DELETE FROM roles" in outcome.output
     assert "Nothing was run now." in outcome.output
     assert "`flask db stamp --purge` with the revision before 0002" in outcome.output
-    assert "or complete it by hand, and stamp 0002." in outcome.output
+    assert "or complete it, and stamp 0002." in outcome.output
+    assert "flask db upgrade --resume=rerun" in outcome.output
+    assert "flask db upgrade --resume=skip" in outcome.output
 
 
 @pytest.mark.parametrize("dbms", ["mariadb"])
@@ -296,7 +299,7 @@ def test_an_edited_revision_may_leave_nothing_out(any_project: Project, url: str
         outcome = any_project.flask("db", "upgrade", DATABASE_URL=url)
 
     assert outcome.status == 1
-    assert "stopped half-way, and now comes to `CREATE INDEX ix_half" in outcome.output
+    assert "it now comes to `CREATE INDEX ix_half" in outcome.output
 
 
 @pytest.mark.parametrize("dbms", ["postgresql"])

@@ -241,6 +241,30 @@ CASES = [
         downgrade="pass",
     ),
     Case(
+        "loop-around-queries",
+        "M",
+        "some = sa.text('SELECT id FROM users WHERE age IS NULL LIMIT 2')\n"
+        "while ids := op.get_bind().scalars(some).all():\n"
+        "    op.execute(f'UPDATE users SET age = 1 WHERE id IN ({str(ids)[1:-1]})')",
+        recipe="from schema_guard.operations import repeatable\n"
+        "some = sa.text('SELECT id FROM users WHERE age IS NULL LIMIT 2')\n"
+        "with repeatable():\n"
+        "    while ids := op.get_bind().scalars(some).all():\n"
+        "        op.execute(f'UPDATE users SET age = 1 WHERE id IN ({str(ids)[1:-1]})')",
+    ),
+    Case(
+        "loop-around-queries",
+        "PMS",
+        "with op.get_context().autocommit_block():\n"
+        "    missing = op.get_bind().scalar(sa.text('SELECT count(*) FROM users'))\n"
+        "    for number in range(missing or 0):\n"
+        "        op.execute(f'UPDATE users SET age = 1 WHERE id = {number}')",
+        recipe="from schema_guard.operations import repeatable\n"
+        "with repeatable(), op.get_context().autocommit_block():\n"
+        "    for (number,) in op.get_bind().execute(sa.text('SELECT id FROM users')).all():\n"
+        "        op.execute(f'UPDATE users SET age = 1 WHERE id = {number}')",
+    ),
+    Case(
         "irreversible-downgrade",
         "PMS",
         "op.create_table('t', sa.Column('x', sa.Integer))",

@@ -37,12 +37,19 @@ from schema_guard.runner.data_loss import ALLOW_LOSS
 from schema_guard.runner.interrupts import interruptible
 from schema_guard.runner.journal_entry import Step
 from schema_guard.runner.pending import at_head
+from schema_guard.runner.resume import RERUN, RESUME, SKIP
 
 # Options that env.py gets as `-x` arguments, which Python can give too, as in
 # `flask_migrate.upgrade(x_arg=["allow-edited"])` or
 # `flask_migrate.migrate(x_arg=["rename=users.name:full_name"])`.
+RESUMES = {
+    RESUME: f"{RERUN}|{SKIP} Have an interrupted revision run again from its start; or go on, and"
+    " leave out what was kept of it.",
+}
 ARGUMENTS: dict[str, dict[str, str]] = {
+    "downgrade": RESUMES,
     "upgrade": {
+        **RESUMES,
         history.ALLOW_EDITED: "Run though revisions were edited or deleted after they were run.",
         ALLOW_LOSS: "TABLE[.COLUMN] may be dropped with what it holds.",
         BACKUP: "Back up the database first, a server's too.",
@@ -268,6 +275,10 @@ def extended(command: click.Command) -> click.Command:
 def option(argument: str, words: str) -> click.Option:
     """Return an option for an argument: one that is given, or one with values, as its help says."""
     form, _, said = words.partition(" ")
+    if "|" in form:
+        return click.Option(
+            [f"--{argument}"], type=click.Choice(form.split("|")), multiple=True, help=said
+        )
     if not form.isupper():
         return click.Option([f"--{argument}"], is_flag=True, help=words)
     return click.Option([f"--{argument}"], metavar=form, multiple=True, help=f"{form} {said}")

@@ -44,8 +44,8 @@ from sqlalchemy.schema import CreateColumn
 from schema_guard.core.errors import GuardError
 
 # Of these tables; one more with every change of a table, or of what its rows mean.
-# 1 had no file in the record, and no version; 2 had no version.
-VERSION = 3
+# 1 had no file in the record, and no version; 2 had no version; 3 kept no answers in the journal.
+VERSION = 4
 
 _metadata = MetaData()
 # The bytes of a file. MySQL and MariaDB choose a type by the length.
@@ -80,6 +80,8 @@ journal = Table(
     Column("before", Text),  # how the schema looked; null where it is known that it has run
     Column("affected", Integer, nullable=False),
     Column("last_id", BigInteger),
+    Column("kind", String(16)),  # see journal_entry.py; an earlier version kept statements only
+    Column("answer", SOURCE),  # see answers.py
     Column("version", Integer, default=VERSION),  # that wrote the row; null for 1 and 2
     mysql_engine="InnoDB",  # in others there are no transactions
 )

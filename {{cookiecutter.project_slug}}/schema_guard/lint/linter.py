@@ -15,6 +15,7 @@ from schema_guard.core.errors import GuardError, cause
 from schema_guard.lint.context import Finding, RuleContext, meta_rule
 from schema_guard.lint.rules import RULES, find
 from schema_guard.lint.rules.downgrades import check_downgrade
+from schema_guard.lint.rules.loops import check_loops
 from schema_guard.online_ddl.render import RENDERINGS
 from schema_guard.operations.in_place import IMPLS
 from schema_guard.revisions.heads import shared
@@ -75,7 +76,7 @@ def _check(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Jud
                 context.schema.apply(recorded, script.revision)
             continue
         before = context.schema.names()
-        found = list(find(context))
+        found = [*find(context), *check_loops(script, context.backend)]
         if up.raised is not None:
             why = f"{RULES[NOT_READ].danger} ({cause(up.raised)})"
             recipe = "# read what follows yourself; here no query finds anything"

@@ -3,5 +3,6 @@
 from schema_guard.operations.backfilling import backfill
 from schema_guard.operations.enums import add_enum_value, create_enum, drop_enum
 from schema_guard.operations.in_place import online
+from schema_guard.runner.repeatable import repeatable
 
-__all__ = ["add_enum_value", "backfill", "create_enum", "drop_enum", "online"]
+__all__ = ["add_enum_value", "backfill", "create_enum", "drop_enum", "online", "repeatable"]

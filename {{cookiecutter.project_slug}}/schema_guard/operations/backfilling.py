@@ -10,6 +10,7 @@ from alembic import op
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import MigrateOperation
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import (
     ClauseElement,
     Connection,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 
 from schema_guard.runner.journal import REPEATABLE
+from schema_guard.runner.repeatable import repeatable
 
 BATCH = 10_000
 
@@ -48,7 +50,15 @@ def backfill(of: str, name: str, value: object, *, schema: str | None = None) ->
         fill = update(plain).where(plain.c[name].is_(None)).values({name: value})
         op.execute(fill.execution_options(**{REPEATABLE: True}))  # lint knows it by that
         return
-    there = Table(of, MetaData(), schema=schema, autoload_with=bind, resolve_fks=False)
+    with repeatable():
+        there = Table(of, MetaData(), schema=schema, autoload_with=bind, resolve_fks=False)
+        _fill(context, bind, there, name, value)
+
+
+def _fill(
+    context: MigrationContext, bind: Connection, there: Table, name: str, value: object
+) -> None:
+    """Give the rows of a table a value, in batches if there are many."""
     fill = update(there).where(there.c[name].is_(None)).values({name: value})
     fill = fill.execution_options(**{REPEATABLE: True})
     keys = list(there.primary_key.columns)

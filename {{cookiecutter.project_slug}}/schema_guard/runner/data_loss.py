@@ -22,6 +22,7 @@ from schema_guard.core.errors import GuardError
 from schema_guard.core.terminal import is_interactive
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import allowance
+from schema_guard.runner.repeatable import repeatable
 
 ALLOW_LOSS = "allow-loss"
 DROP = re.compile(r"\bDROP\b", re.IGNORECASE)
@@ -109,6 +110,8 @@ class Losses:
         dropped: what goes, for people.
         active: whether an upgrade runs; what a downgrade deletes it is asked to delete.
         fresh: whether no revision goes on from where an earlier run stopped.
+        resume: how a person has an interrupted revision go on.
+        is_resuming: whether the revision has not come to the end of what an earlier run did.
         before: how many values and rows there were when the command began, as far as counted.
     """
 
@@ -117,6 +120,8 @@ class Losses:
     dropped: list[str] = field(default_factory=list)
     active: bool = False
     fresh: bool = True
+    resume: str = ""
+    is_resuming: Callable[[], bool] = lambda: False
     tables: list[str] | None = None  # when the command began
     before: dict[tuple[str, str | None], int] = field(default_factory=dict)
 
@@ -226,11 +231,11 @@ class Losses:
         Raises:
             LossError: it holds what somebody would lose, and nobody has allowed it to go.
         """
-        if not self.active:
+        if not self.active or self.is_resuming():  # what an earlier run dropped is gone
             return
         from schema_guard.runner.loss_count import losses  # noqa: PLC0415 - few migrations drop something
 
-        with self._pause():
+        with self._pause(), repeatable():  # what it asks is not the revision's
             found = list(losses(self, of, name, schema))
         for loss in found:
             if not self._is_allowed(loss, ".".join(filter(None, (schema, of))), name):

@@ -173,7 +173,7 @@ def look(run: "GuardedRun", seconds: float) -> Found:
         )
         found.undone = [name for name in rolled_back if name != step.revision]
         if not found.complete:
-            found.kept = read(run.connection, step)[0]
+            found.kept = read(run.connection, step).kept
             found.changed = not found.kept and schema_version(run.connection) != run.schema
     run.connection.rollback()
     return found

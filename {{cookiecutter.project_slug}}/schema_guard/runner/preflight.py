@@ -90,7 +90,7 @@ def _half_done(run: Losses, step: Any) -> bool:
     if kept is None or run.connection.execute(select(kept.c.number).limit(1)).first() is None:
         return False
     make_tables(run.connection)  # another version may have made them
-    return bool(resume.read(run.connection, history.begin(step).step)[0])
+    return bool(resume.read(run.connection, history.begin(step).step, run.resume).kept)
 
 
 def drops(path: Path) -> bool:

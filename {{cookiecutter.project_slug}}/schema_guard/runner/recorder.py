@@ -106,7 +106,7 @@ class NoRows(IteratorResult[Any]):
 
     def __init__(self) -> None:
         """Hold no rows."""
-        super().__init__(SimpleResultMetaData([]), iter([]))
+        super().__init__(SimpleResultMetaData(["nothing"]), iter([]))
 
 
 class StandInConnection(MockConnection):

@@ -1,55 +1,220 @@
-"""What an earlier run left of a revision that is half-way.
+"""What an earlier run left of a revision that was interrupted.
 
 Promise: what the journal says of it is what there is, or nothing is run.
 """
 
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
 from sqlalchemy import Connection, select
 
 from schema_guard.core.errors import GuardError
-from schema_guard.core.store import journal
+from schema_guard.core.store import journal, stored
 from schema_guard.revisions.checksum import means_the_same
-from schema_guard.runner import schema_snapshot
-from schema_guard.runner.journal_entry import Entry, Step, by_hand, tell
+from schema_guard.runner import answers, schema_snapshot
+from schema_guard.runner.journal_entry import (
+    FAILED,
+    READ,
+    STATEMENT,
+    TEMPORARY,
+    Entry,
+    Step,
+    tell,
+    ways,
+)
+
+# How a person has an interrupted revision go on, by `--resume`.
+RESUME = "resume"
+RERUN, SKIP = "rerun", "skip"
 
 
-def read(connection: Connection, step: Step) -> tuple[list[Entry], bool]:
-    """Return what there is of a revision, and whether its file was edited since.
+@dataclass
+class Earlier:
+    """What an earlier run did, and what this one gets of it.
+
+    Attributes:
+        step: the revision.
+        entries: all that the journal has.
+        number: of the first row of the journal that tells of nothing.
+        edited: whether the revision's file was edited since.
+        skips: whether a person has said that what is recorded is to be left out, wherever it comes.
+        left: what this run has not come to yet.
+        unsure: a query that may answer otherwise than it did then.
+        lost: why this run cannot go on, whatever the revision catches.
+    """
+
+    step: Step = field(default_factory=lambda: Step("", ""))
+    entries: list[Entry] = field(default_factory=list)
+    number: int = 0
+    edited: bool = False
+    skips: bool = False
+    unsure: str | None = None
+    lost: GuardError | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with the first."""
+        self.left = deque(self.entries)
+
+    @property
+    def kept(self) -> list[Entry]:
+        """The statements that are committed."""
+        return [entry for entry in self.entries if entry.kind == STATEMENT]
+
+    def find(self, digest: str) -> Entry | None:
+        """Return what a statement is in the earlier run, which had come to it next.
+
+        A query that has not come again is passed over: what it decided has come.
+        """
+        for place, done in enumerate(self.left):
+            if done.digest == digest:
+                if self.skips:
+                    del self.left[place]
+                else:
+                    for _ in range(place + 1):
+                        self.left.popleft()
+                return done
+            if done.kind != READ and not self.skips:
+                return None
+        return None
+
+    def give(self, done: Entry, cursor: Any, context: Any) -> bool:
+        """Answer a statement as it was answered then; return whether that can be done.
+
+        Raises:
+            Exception: the driver's, if the statement failed then.
+            GuardError: it cannot be done, and would be needed.
+        """
+        dialect, answer = context.dialect, done.answer
+        if done.kind == FAILED:
+            error = answers.decode_error(answer or b"", dialect.loaded_dbapi.Error)
+            raise error or self.lose(f"it needs the error of `{done.statement}`")
+        known = answer is None or answer.startswith(answers.GIVEN)
+        if done.kind == READ and not known:
+            return False
+        returning = getattr(context.compiled, "effective_returning", ()) and answer is None
+        if returning or not known or TEMPORARY.match(done.statement):
+            raise self.lose(f"it needs what `{done.statement}` gave")
+        context._rowcount = done.affected  # noqa: SLF001 - some drivers' cursors have it read-only
+        if done.last_id is not None:
+            cursor.lastrowid = done.last_id
+        if answer is not None:
+            answers.give(context, *answers.decode(answer))
+        return True
+
+    def admit(self, statement: str) -> None:
+        """Let a statement run that the earlier run did not come to.
+
+        Raises:
+            GuardError: the earlier run came to something else; or it is not known whether it would
+                have come to this.
+        """
+        if self.left and not self.skips:
+            raise self.lose(f"it now comes to `{statement}` there")
+        self._decide()
+
+    def end(self) -> None:
+        """Let a revision be complete.
+
+        Raises:
+            GuardError: it is not, or that is not known.
+        """
+        if self.lost is not None:  # and the revision has caught it
+            raise self.lost
+        if self.left and not self.skips:
+            raise self.lose(f"it does not come to `{self.left[0].statement}`")
+        self._decide()
+
+    def doubt(self, statement: str) -> None:
+        """Remember a query that was not answered as it was then."""
+        if self.left and not self.skips:
+            self.unsure = self.unsure or statement
+
+    def _decide(self) -> None:
+        if self.unsure is not None:
+            raise self.lose(f"`{self.unsure}` may answer otherwise than it did then")
+
+    def lose(self, what: str) -> GuardError:
+        """Return why it cannot go on; nothing is run any more."""
+        edited = " It was edited since." if self.edited else ""
+        self.lost = GuardError(
+            f"The {self.step.direction} of revision {self.step.revision} was interrupted, and"
+            f" cannot go on by itself: {what}.{edited} {tell(self.kept)}\n{ways(self.step)}"
+        )
+        return self.lost
+
+
+def way(given: set[str]) -> str:
+    """Return how a person has an interrupted revision go on; empty if nothing was said.
 
     Raises:
-        GuardError: another revision is half-way, or it cannot be known.
+        GuardError: there is no such way.
     """
-    rows = connection.execute(select(journal).order_by(journal.c.number)).all()
+    if not given:
+        return ""
+    if len(given) > 1 or not given <= {RERUN, SKIP}:
+        raise GuardError(
+            f"{RESUME}={','.join(sorted(given))} is not a way to go on with a revision. Nothing was"
+            f" run. Say {RESUME}={RERUN} or {RESUME}={SKIP}."
+        )
+    return next(iter(given))
+
+
+def read(connection: Connection, step: Step, resume: str = "") -> Earlier:
+    """Return what there is of a revision.
+
+    Args:
+        connection: to the database.
+        step: the revision.
+        resume: RERUN or SKIP, if a person has said so.
+
+    Raises:
+        GuardError: another revision was interrupted, or it cannot be known what has run.
+    """
+    kept = stored(connection, journal)  # the check before an upgrade comes before its upgrade
+    query = None if kept is None else select(kept).order_by(kept.c.number)
+    rows = [] if query is None else connection.execute(query).all()
     if not rows:
-        return [], False
-    entries = [Entry(r.statement, r.digest, r.before, r.affected, r.last_id) for r in rows]
+        return Earlier()
+    entries = [
+        Entry(r.statement, r.digest, r.before, r.affected, r.last_id, r.kind or STATEMENT, r.answer)
+        for r in rows
+    ]
     half = Step(rows[0].revision, rows[0].direction, rows[0].source)
+    is_this = (half.revision, half.direction) == (step.revision, step.direction)
+    if is_this and resume == RERUN:
+        return Earlier()
     last = entries[-1]
     if last.before is not None:
         has_run = schema_snapshot.has_run(connection, last.statement, last.before)
-        if has_run is None:
+        if has_run is None and resume != SKIP:
             raise GuardError(
-                f"The {half.direction} of revision {half.revision} was stopped half-way, and"
+                f"The {half.direction} of revision {half.revision} was interrupted, and"
                 f" it cannot be known whether its last statement has run:\n"
-                f"            {last.statement}\n{tell(entries[:-1])}\n{by_hand(half)}"
+                f"            {last.statement}\n{tell(entries[:-1])}\n{ways(half)}"
             )
-        if not has_run:
+        if has_run is False:
             entries.pop()
-    if (half.revision, half.direction) == (step.revision, step.direction):
-        # Version 1 of the journal kept no file.
-        return entries, half.source is None or not means_the_same(half.source, step.source)
+    while entries and entries[-1].kind != STATEMENT:  # nothing that was kept came of it
+        entries.pop()
     if not entries:  # the statement that it came to failed, and nothing was before it
-        return [], False
+        return Earlier()
+    if is_this:
+        number = rows[len(entries) - 1].number + 1
+        # Version 1 of the journal kept no file.
+        edited = half.source is None or not means_the_same(half.source, step.source)
+        return Earlier(step, entries, number, edited, skips=resume == SKIP)
     raise GuardError(
-        f"The {half.direction} of revision {half.revision} was stopped half-way."
+        f"The {half.direction} of revision {half.revision} was interrupted."
         f" {tell(entries)}\nRun `flask db {half.direction}` to complete it; or"
         " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
         " that the database is then at."
     )
 
 
-def take_back(connection: Connection, kept: int) -> None:
-    """Forget the statement after those that were kept, with the invalid index that it left."""
-    undone = journal.c.number >= kept
+def take_back(connection: Connection, number: int) -> None:
+    """Forget the statements from a number on, with the invalid index that one has left."""
+    undone = journal.c.number >= number
     for statement in connection.scalars(select(journal.c.statement).where(undone)):
         index = schema_snapshot.half_made(connection, statement)
         if index and statement.upper().startswith("CREATE"):

@@ -25,7 +25,7 @@ from schema_guard.admin.backup import BACKUP, backup_first
 from schema_guard.core.errors import GuardError
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.sqlite import IMMEDIATE, refuse_leftovers
-from schema_guard.runner import history
+from schema_guard.runner import history, resume
 from schema_guard.runner.connection import changes_schema, exclusive
 from schema_guard.runner.data_loss import ALLOW_LOSS, LossError, Losses
 from schema_guard.runner.error_hints import explain
@@ -71,6 +71,8 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
 def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
     losses = Losses(connection)
     run = GuardedRun(connection, Journal(connection), history.Record(connection), losses)
+    losses.is_resuming = run.journal.is_resuming
+    run.journal.resume = losses.resume = resume.way(given(context.get_x_argument(), resume.RESUME))
     with ExitStack() as stack:
         stack.enter_context(run.journal.watch())
         stack.enter_context(losses.watch())
