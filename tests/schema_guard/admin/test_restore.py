@@ -68,6 +68,12 @@ def filled(service: Service, tmp_path: Path) -> Service:
     return service
 
 
+def environ() -> dict[str, str]:
+    """Return the environment of a process that imports schema_guard, and leaves no bytecode."""
+    path = os.pathsep.join(sys.path)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def save(service: Service, path: Path | None = None) -> Path:
     """Write a backup."""
     with service.app.app_context(), migration_connection(service.engine, locked=False) as it:
@@ -293,7 +299,7 @@ with private_file(Path(sys.argv[1])) as part:
 """
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "first")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environ(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -361,7 +367,7 @@ def test_sqlite_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, mode: str) 
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, "old.db", "new.db"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env=environ(),
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
