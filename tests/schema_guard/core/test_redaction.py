@@ -32,7 +32,7 @@ def found(text: str, secret: str) -> list[str]:
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("several", [False, True])
 def test_a_secret_is_hidden_wherever_it_is(option: str, *, several: bool) -> None:
-    public = {"host": ("a:1", "b:2"), "passfile": "/home/me/.pgpass", "sslmode": "require"}
+    public = {"host": ("a:1", "b:2"), "passfile": "/srv/me/.pgpass", "sslmode": "require"}
     given = ("first", SECRET) if several else SECRET
     url = URL.create(
         *("postgresql+psycopg", "me", SECRET, "db.example.com", 5433, "shop"),
@@ -46,7 +46,7 @@ def test_a_secret_is_hidden_wherever_it_is(option: str, *, several: bool) -> Non
 
 def test_a_url_without_a_secret_is_shown_as_it_is() -> None:
     for text in (
-        "sqlite:////home/me/a b/shop.db?timeout=3",
+        "sqlite:////srv/me/a b/shop.db?timeout=3",
         "postgresql://me@%2Fvar%2Frun/shop?service=shop&passfile=x",
         "mysql+pymysql://db:3306/shop?charset=utf8mb4&unix_socket=%2Ftmp%2Fs",
     ):
