@@ -180,6 +180,17 @@ def test_postgresql(twins: Twins, form: Form, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("dbms", ["postgresql"])
+def test_the_environment_is_of_no_account(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver does not report what is as it is by default; the environment would win over it."""
+    url = twins.url(twins.right).update_query_dict({"sslmode": "prefer"})
+    with servers.connect(url) as connection, monkeypatch.context() as patch:
+        patch.setenv("PGSSLMODE", "verify-full")
+        patch.setenv("PGHOSTADDR", "127.0.0.9")
+        with client_programs.pg_dump(connection).output("--schema-only") as lines:
+            assert any(b"whose" in line for line in lines)
+
+
+@pytest.mark.parametrize("dbms", ["postgresql"])
 def test_another_database_of_postgresql_is_not_saved(
     twins: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,7 +128,7 @@ def pg_dump(connection: Connection) -> Program:
 
 
 def _libpq_parameters(connection: Connection) -> dict[str, str]:
-    """Return what an open connection reports of itself; of other drivers', what the URL holds."""
+    """Return what an open connection reports of itself; of other drivers', how it was opened."""
     driver: Any = connection.connection.driver_connection
     parts: dict[str, Any] = {}
     if connection.dialect.driver in {"psycopg", "psycopg2"}:
@@ -138,9 +138,9 @@ def _libpq_parameters(connection: Connection) -> dict[str, str]:
         names = ("host", "hostaddr", "port", "dbname", "user", "password")
         parts |= {name: getattr(info, name, "") for name in names}
     else:
-        url = connection.engine.url
-        parts |= {"host": url.host, "port": url.port, "user": url.username}
-        parts |= {"password": url.password, "dbname": url.database}
+        opened = _opened_with(connection)
+        parts |= {name: opened.get(name) for name in ("host", "port", "user", "password")}
+        parts["dbname"] = opened.get("database")
     return {name: str(value) for name, value in parts.items() if value}
 
 
@@ -231,7 +231,7 @@ def _tls(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _opened_with(connection: Connection) -> dict[str, Any]:
-    """Return the arguments that a driver of MySQL opened a connection with, its file's included."""
+    """Return the arguments that a driver opened a connection with, its option file's included."""
     parameters = connection.info.get(OPENED_WITH)
     if parameters is None:
         parameters = connection.dialect.create_connect_args(connection.engine.url)[1]
