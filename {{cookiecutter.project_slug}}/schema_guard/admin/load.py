@@ -162,6 +162,11 @@ class Data:
         del self.buffer[:size]
         return block
 
+    def __iter__(self) -> Iterator[bytes]:
+        """Return all bytes, in blocks."""
+        while block := self.read():
+            yield block
+
 
 def load_mysql(connection: Connection, lines: Iterator[bytes]) -> None:
     """Run the statements of a dump of MySQL or MariaDB.
@@ -262,7 +267,7 @@ def _copy(connection: Connection, statement: bytes, data: Data) -> None:
     try:
         if connection.dialect.driver == "psycopg":
             with cursor.copy(statement) as copy:
-                while block := data.read():
+                for block in data:
                     copy.write(block)
         elif connection.dialect.driver == "psycopg2":
             cursor.copy_expert(statement, data)
