@@ -35,7 +35,7 @@ def test_it_is_undone_or_what_is_kept_is_named(
     said = fail(any_project, url, HALF)
 
     assert re.search(r"Revision 0002 \(0002_test\.py, line 16\) failed: .*nowhere", said)
-    assert "Statement:  INSERT INTO nowhere VALUES ('100%')" in said
+    assert "Statement:  INSERT INTO nowhere VALUES ('…')" in said
     again = any_project.query("SELECT count(*) FROM roles WHERE name = 'half'", DATABASE_URL=url)
     assert again == "[(0,)]"
     half = any_project.query("SELECT count(*) FROM half", DATABASE_URL=url)

@@ -1,7 +1,7 @@
 """The commands that schema_guard adds to `flask db`."""
 
+import sys
 import textwrap
-import traceback
 from contextlib import ExitStack
 from copy import copy
 from functools import wraps
@@ -25,8 +25,8 @@ from schema_guard.admin.database import (
 )
 from schema_guard.autogenerate.questioner import FLAGS
 from schema_guard.core import manifest
-from schema_guard.core.errors import GuardError
-from schema_guard.core.redaction import scrub, shown
+from schema_guard.core.errors import GuardError, trace
+from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.base import product
 from schema_guard.revisions.heads import rebase as rebase_head
@@ -264,7 +264,7 @@ def extended(command: click.Command) -> click.Command:
                 return run(*args, **kwargs)
         except GuardError as error:
             if verbose:
-                click.echo(scrub("".join(traceback.format_exception(error))), err=True)
+                click.echo(trace(error, values=sys.stderr.isatty()), err=True)
             raise
 
     copied = copy(command)

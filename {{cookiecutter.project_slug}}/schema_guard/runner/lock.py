@@ -32,7 +32,7 @@ import click
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from schema_guard.core.errors import GuardError
+from schema_guard.core.errors import GuardError, shorten
 from schema_guard.core.file_lock import try_lock
 from schema_guard.core.redaction import shown
 from schema_guard.dialects.base import backend
@@ -226,7 +226,7 @@ class MySQLLock:
         since = sum(1 << bit for bit, owner in enumerate(digits) if row and owner == row.id)
         if row is None or since < LEAST:
             return "which has just begun or ended"
-        what = f", in: {row.info}" if row.info else ""
+        what = f", in: {shorten(row.info)}" if row.info else ""
         start = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S} UTC"
         return f"{row.user}@{row.host} (connection {row.id}), since {start}{what}"
 
