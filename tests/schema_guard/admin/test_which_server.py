@@ -176,7 +176,7 @@ def password_file(twins: Twins, patch: pytest.MonkeyPatch) -> URL:
     [several_hosts, one_is_down, port_in_the_query, unix_socket, service_file, password_file],
 )
 def test_postgresql(twins: Twins, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(twins, form(twins, monkeypatch).set(drivername="postgresql+pg8000"))
+    check(twins, form(twins, monkeypatch))
 
 
 @pytest.mark.parametrize("dbms", ["postgresql"])
