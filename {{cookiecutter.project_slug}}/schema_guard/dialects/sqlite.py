@@ -11,6 +11,7 @@ mode drops the old table, and its children would be deleted with it.
 
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from schema_guard.core.redaction import shown
 # The execution option with which a transaction waits for other writers when it begins: one that
 # reads before it writes cannot wait later, SQLite fails it at once.
 IMMEDIATE = "begin_immediate"
+# Seconds between two tries to begin such a transaction.
+PAUSE = 0.02
 # What is put back at the end.
 PRAGMAS = ("foreign_keys", "busy_timeout")
 ATTRIBUTES = ("isolation_level", *(("autocommit",) if sys.version_info >= (3, 12) else ()))
@@ -109,16 +112,40 @@ def _begin_of(connection: Connection) -> Any:
         if begun is not connection or options.get("isolation_level") == "AUTOCOMMIT":
             return
         driver: Any = connection.connection.driver_connection
-        word = "BEGIN IMMEDIATE" if options.get(IMMEDIATE) else "BEGIN"
+        immediate = bool(options.get(IMMEDIATE))
+        word = "BEGIN IMMEDIATE" if immediate else "BEGIN"
         try:
             if driver.in_transaction:  # the application's listener began it; it holds nothing yet
                 driver.execute("ROLLBACK")
             driver.execute("PRAGMA foreign_keys = OFF")  # within a transaction it does nothing
-            driver.execute(word)
+            begin_immediate(driver) if immediate else driver.execute(word)
         except sqlite3.Error as error:
             raise DBAPIError.instance(word, None, error, sqlite3.Error) from error
 
     return begin
+
+
+def begin_immediate(driver: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, when others let it.
+
+    The wait is in Python, where a signal ends it at once; SQLite's own would go on.
+    """
+    (limit,) = driver.execute("PRAGMA busy_timeout").fetchone()
+    deadline = time.monotonic() + limit / 1000
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() >= deadline:
+                    raise
+                time.sleep(PAUSE)
+            else:
+                return
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {limit:d}")
 
 
 @contextmanager
