@@ -23,6 +23,7 @@ SYNTAX_ERRORS = {"42601", "42602", "42622"}
 FIELDS = ("constraint_name", "schema_name", "table_name", "column_name", "datatype_name")
 # MySQL's and MariaDB's errors whose text holds names and no value.
 NAMED = {
+    *(3, 1021, 1026, 1030, 1114),  # a file, a disk or a table is full or broken
     *(1005, 1007, 1008, 1025, 1044, 1045, 1046, 1048, 1049, 1050, 1051, 1052, 1054, 1059, 1060),
     *(1061, 1067, 1068, 1069, 1070, 1071, 1072, 1075, 1091, 1101, 1109, 1110, 1113, 1118, 1136),
     *(1138, 1142, 1143, 1146, 1166, 1170, 1171, 1205, 1213, 1215, 1216, 1217, 1227, 1235, 1264),
