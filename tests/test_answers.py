@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import SETUP_VARIABLE, TEMPLATE, Baker, Project, cookiecutter, run, serve
 from cookiecutter import prompt
 from cookiecutter.environment import StrictEnvironment
 from cookiecutter.generate import generate_context, generate_files
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from processes import serve
+from projects import SETUP_VARIABLE, TEMPLATE, Baker, Project, cookiecutter, run
 
 NASTY = {
     "project_name": """Bob's "B\\üro" {{ 7*7 }} {% raw %} 🚀 مرحبا <b>&amp; ${HOME} #1 100%""",

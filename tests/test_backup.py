@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import Project, prepared, revisions, url_of
+from processes import revisions
+from projects import Project, prepared, url_of
 from servers import Server
 
 # What is hard to write down: all kinds of values, children, what a dump may miscount.

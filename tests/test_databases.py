@@ -9,7 +9,8 @@ from urllib.parse import quote_plus
 
 import pytest
 import servers
-from conftest import DATA, Builder, Project, copy_of, serve, url_of
+from processes import serve
+from projects import PROGRAMS, Builder, Project, copy_of, url_of
 from servers import Server
 from sqlalchemy import make_url
 
@@ -43,7 +44,7 @@ def kitchen_sink(project: Project) -> Iterator[Path]:
     module = project.path / "app" / "models" / "kitchen_sink.py"
     versions = project.path / "migrations" / "versions"
     kept = set(versions.iterdir())
-    shutil.copy(DATA / "kitchen_sink.py", module)
+    shutil.copy(PROGRAMS / "kitchen_sink.py", module)
     try:
         yield versions
     finally:
@@ -96,7 +97,9 @@ def test_everything_is_migrated_once_and_behaves_alike(
             urls.append(other.render_as_string(hide_password=False))
         for each in urls:
             outcome = project.run(
-                *(project.tool("python"), DATA / "behaviour.py"), DATABASE_URL=each, PYTHONPATH="."
+                *(project.tool("python"), PROGRAMS / "behaviour.py"),
+                DATABASE_URL=each,
+                PYTHONPATH=".",
             )
             assert outcome.output.splitlines()[-1] == "all alike", outcome.output
         succeed(project, "db", "downgrade", "0001", url=url)  # full of rows

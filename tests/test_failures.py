@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from conftest import Project, migrating, prepared, revisions, url_of
+from processes import migrating, revisions
+from projects import Project, prepared, url_of
 from servers import Server
 
 HALF = """

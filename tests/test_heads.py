@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REVISION_BODY, Project, prepared
+from processes import REVISION_BODY
+from projects import Project, prepared
 
 
 def git(project: Project, *arguments: str) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DATA
+from projects import PROGRAMS
 from servers import Server
 
 # Revisions that are made up, for each DBMS; `interrupted.py random 1000` takes more of them.
@@ -27,7 +27,7 @@ def url(server: Server | None, tmp_path: Path, request: pytest.FixtureRequest) -
 def run(url: str, *arguments: str) -> dict[str, int]:
     """Run interrupted.py; return how revisions ended."""
     outcome = subprocess.run(
-        [sys.executable, DATA / "interrupted.py", *arguments],
+        [sys.executable, PROGRAMS / "interrupted.py", *arguments],
         env={**os.environ, "DATABASE_URL": url},
         capture_output=True,
         text=True,

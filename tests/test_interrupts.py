@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Project, migrating, prepared, read_until, revisions, start
+from processes import migrating, read_until, revisions, start
+from projects import Project, prepared
 from servers import Server, connect, wait_until
 from sqlalchemy import make_url
 

@@ -2,7 +2,8 @@
 
 import json
 
-from conftest import DATA, Project, prepared, revisions
+from processes import revisions
+from projects import PROGRAMS, Project, prepared
 from servers import Server
 
 # Rounds beyond the kills before and after every statement.
@@ -90,7 +91,7 @@ def test_it_ends_as_without_the_kills(any_project: Project, server: Server | Non
         assert upgraded.status == 0, upgraded.output
         outcome = any_project.run(
             any_project.tool("python"),
-            DATA / "kills.py",
+            PROGRAMS / "kills.py",
             str(AT_RANDOM),
             PYTHONPATH=str(any_project.path),
             DATABASE_URL=url,

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Project, revisions
+from processes import revisions
+from projects import Project
 
 UNSAFE = "op.drop_column('users', 'email')\n    op.create_index('ix', 'users', ['created_at'])"
 ALLOWED = """# schema_guard: allow irreversible-downgrade -- a test

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import Project, prepared, revisions
+from processes import revisions
+from projects import Project, prepared
 from proxy import cutting
 from servers import Server
 from sqlalchemy import make_url

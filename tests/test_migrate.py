@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import Outcome, Project, prepared
+from projects import Outcome, Project, prepared
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import DATA, Project, migrating, prepared, read_until, revisions, start, url_of
+from processes import migrating, read_until, revisions, start
+from projects import PROGRAMS, Project, prepared, url_of
 from servers import Server
 
 ROUNDS = 12
@@ -35,7 +36,7 @@ def test_eight_at_once_apply_every_revision_once(
     any_project: Project, server: Server | None, dbms: str
 ) -> None:
     urls = [url_of(any_project, server, f"race{number}") for number in range(ROUNDS)]
-    command = [str(any_project.tool("python")), str(DATA / "migrators.py"), *urls]
+    command = [str(any_project.tool("python")), str(PROGRAMS / "migrators.py"), *urls]
 
     with revisions(any_project, REVISIONS):
         outcome = any_project.run(*command, PYTHONPATH=".")

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import servers
 import trustme
-from conftest import Baker, Outcome, Project, Service, serve, shared
+from processes import Service, serve
+from projects import Baker, Outcome, Project, shared
 from servers import Server
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import OperationalError

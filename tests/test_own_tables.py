@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from conftest import Outcome, Project, prepared, revisions, serve
+from processes import revisions, serve
+from projects import Outcome, Project, prepared
 from servers import Server, connect, free_port
 from sqlalchemy import (
     BigInteger,

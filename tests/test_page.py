@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Project, Service, serve
 from playwright.sync_api import Browser, Page, sync_playwright
+from processes import Service, serve
+from projects import Project
 from servers import missing
 
 pytestmark = pytest.mark.xdist_group(__name__)  # they share the browser

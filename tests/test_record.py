@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Project, prepared, revisions, serve, url_of
+from processes import revisions, serve
+from projects import Project, prepared, url_of
 from servers import Server, connect
 from sqlalchemy import make_url
 

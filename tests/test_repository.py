@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, run
+from projects import TEMPLATE, run
 
 # What is in a commit: the index, and for the paths alone what is about to be added.
 LIST = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]

@@ -6,9 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, Baker, Project, shared
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from projects import TEMPLATE, Baker, Project, shared
 
 DATABASES = ["sqlite", "postgresql", "mysql"]
 FILES = ["requirements.txt", "requirements-dev.txt"]

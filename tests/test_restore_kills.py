@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import Project, prepared, start
+from processes import start
+from projects import Project, prepared
 from servers import Server
 
 # Where the file stands still, until the test has done what it wants.

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import servers
-from conftest import Baker, Project, assert_clean, follow_the_recipes, serve, shared
+from processes import serve
+from projects import Baker, Project, assert_clean, follow_the_recipes, shared
 from servers import Server
 
 # The fixture of the server, and the answer. PostgreSQL is there in two versions where the

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Baker, Project, assert_clean, follow_the_recipes, serve
+from processes import serve
+from projects import Baker, Project, assert_clean, follow_the_recipes
 
 NEW_MODEL = '''
 """Note: what a user wrote down."""

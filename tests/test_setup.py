@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import SETUP_VARIABLE, TEMPLATE, Baker, Outcome, Project, cookiecutter, run
+from projects import SETUP_VARIABLE, TEMPLATE, Baker, Outcome, Project, cookiecutter, run
 
 STEPS = ["settings", "environment", "requirements", "database", "git"]
 NO_NETWORK = {

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Project, serve
+from processes import serve
+from projects import Project
 
 COUNTER = """
 from sqlalchemy import select

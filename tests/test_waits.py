@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import Project, prepared, read_until, revisions, serve, start
+from processes import read_until, revisions, serve, start
+from projects import Project, prepared
 from servers import Server
 from sqlalchemy import Connection, create_engine, make_url
 

@@ -1,4 +1,4 @@
-"""Commands of a project, run without starting Python anew for each; see programs/warm.py."""
+"""Commands of a project, run without starting Python anew; see programs/command_server.py."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PROGRAM = Path(__file__).with_name("programs") / "warm.py"
+PROGRAM = Path(__file__).with_name("programs") / "command_server.py"
 SECONDS = 300
 # Beginnings of variables that Python reads when it starts: a command with one has its own start.
 READ_AT_START = ("LANG", "LC_", "PYTHON")

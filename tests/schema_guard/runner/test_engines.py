@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA
+from projects import PROGRAMS
 from schema_guard import GuardError
 from services import MIGRATIONS, NO_WAY_BACK, PROJECT, Service
 from sqlalchemy import Engine, create_engine, inspect
@@ -21,7 +21,7 @@ def hand_in(config: Any, engine: Engine) -> Any:
 
 
 def test_sqlite_keeps_nothing_of_a_revision_that_fails_or_is_killed(tmp_path: Path) -> None:
-    command: list[str | Path] = [sys.executable, "-W", "error", DATA / "engines.py"]
+    command: list[str | Path] = [sys.executable, "-W", "error", PROGRAMS / "engines.py"]
     command += [MIGRATIONS, tmp_path]
     environ = {**os.environ, "PYTHONPATH": str(PROJECT)}
     outcome = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

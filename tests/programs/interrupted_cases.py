@@ -2,10 +2,13 @@
 
 import random
 import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BASE = sa.MetaData()
 sa.Table(
@@ -16,8 +19,20 @@ sa.Table(
     sa.Column("n", sa.Integer, nullable=False),
     sa.Column("s", sa.String(40)),
 )
-sa.Table("t2", BASE, sa.Column("id", sa.Integer, primary_key=True), sa.Column("ref", sa.Integer), sa.Column("v", sa.String(40)))
-sa.Table("log", BASE, sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String(40), unique=True), sa.Column("n", sa.Integer))
+sa.Table(
+    "t2",
+    BASE,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("ref", sa.Integer),
+    sa.Column("v", sa.String(40)),
+)
+sa.Table(
+    "log",
+    BASE,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("what", sa.String(40), unique=True),
+    sa.Column("n", sa.Integer),
+)
 sa.Table("traffic", BASE, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))
 
 ALL = ("sqlite", "postgresql", "mariadb")
@@ -194,39 +209,68 @@ class Writer:
     def block(self) -> str:
         """Return a few lines."""
         makers: list[Callable[[], str]] = [
-            self.rows, self.rows, self.rows, self.schema, self.schema, self.counted, self.whiled,
-            self.looking, self.looking, self.catching, self.nested, self.nested, self.traffic,
-            self.traffic, self.returned, self.filled, self.repeated, self.new, self.each, self.batch,
-            self.words, self.zoo, self.many,
+            self.rows,
+            self.rows,
+            self.rows,
+            self.schema,
+            self.schema,
+            self.counted,
+            self.whiled,
+            self.looking,
+            self.looking,
+            self.catching,
+            self.nested,
+            self.nested,
+            self.traffic,
+            self.traffic,
+            self.returned,
+            self.filled,
+            self.repeated,
+            self.new,
+            self.each,
+            self.batch,
+            self.words,
+            self.zoo,
+            self.many,
         ]
         return textwrap.dedent(self.chance.choice(makers)()).strip()
 
     def rows(self) -> str:
         name, k = self.name(), self.chance.randint(1, 9)
-        return self.chance.choice([
-            f"op.execute('UPDATE t1 SET n = n + {k} WHERE id > {k}')",
-            f"op.execute('UPDATE t1 SET n = n * 2 - id')",
-            f"op.execute(\"INSERT INTO log (what, n) VALUES ('{name}', {k})\")",
-            f"op.execute('INSERT INTO t2 (ref, v) SELECT NULL, s FROM t1 WHERE id < {k}')",
-            f"op.execute('DELETE FROM t2 WHERE id IN (SELECT id FROM t1 WHERE n % {k + 1} = 0)')",
-            f"op.bulk_insert(sa.table('log', sa.column('what'), sa.column('n')),"
-            f" [{{'what': '{name} é', 'n': 1}}, {{'what': '{name} %s :x', 'n': 2}}])",
-        ])
+        return self.chance.choice(
+            [
+                f"op.execute('UPDATE t1 SET n = n + {k} WHERE id > {k}')",
+                "op.execute('UPDATE t1 SET n = n * 2 - id')",
+                f"op.execute(\"INSERT INTO log (what, n) VALUES ('{name}', {k})\")",
+                f"op.execute('INSERT INTO t2 (ref, v) SELECT NULL, s FROM t1 WHERE id < {k}')",
+                f"op.execute('DELETE FROM t2 WHERE id IN (SELECT id FROM t1 WHERE n % {k + 1} = 0)')",
+                (
+                    f"op.bulk_insert(sa.table('log', sa.column('what'), sa.column('n')),"
+                    f" [{{'what': '{name} é', 'n': 1}}, {{'what': '{name} %s :x', 'n': 2}}])"
+                ),
+            ]
+        )
 
     def schema(self) -> str:
         name = self.name()
-        return self.chance.choice([
-            f"op.create_table('{name}', sa.Column('id', sa.Integer, primary_key=True), sa.Column('v', sa.String(40)))\n"
-            f"op.execute(\"INSERT INTO {name} SELECT id, s FROM t1 WHERE n % 2 = 0\")",
-            f"op.add_column('t1', sa.Column('{name}', sa.Integer, server_default='3'))",
-            f"op.create_index('ix_{name}', 't1', ['n'])",
-            f"op.create_table('{name}', sa.Column('id', sa.Integer))\nop.drop_table('{name}')",
-            f"op.add_column('t1', sa.Column('{name}', sa.Integer))\n"
-            f"op.execute('UPDATE t1 SET {name} = n')\n"
-            f"# schema_guard: allow drop-column -- a test\nop.drop_column('t1', '{name}')",
-            f"op.create_index('ix_{name}', 't1', ['a'])\nop.drop_index('ix_{name}', table_name='t1')",
-            f"op.execute('CREATE TABLE IF NOT EXISTS same (id integer)')",
-        ])
+        return self.chance.choice(
+            [
+                (
+                    f"op.create_table('{name}', sa.Column('id', sa.Integer, primary_key=True), sa.Column('v', sa.String(40)))\n"
+                    f'op.execute("INSERT INTO {name} SELECT id, s FROM t1 WHERE n % 2 = 0")'
+                ),
+                f"op.add_column('t1', sa.Column('{name}', sa.Integer, server_default='3'))",
+                f"op.create_index('ix_{name}', 't1', ['n'])",
+                f"op.create_table('{name}', sa.Column('id', sa.Integer))\nop.drop_table('{name}')",
+                (
+                    f"op.add_column('t1', sa.Column('{name}', sa.Integer))\n"
+                    f"op.execute('UPDATE t1 SET {name} = n')\n"
+                    f"# schema_guard: allow drop-column -- a test\nop.drop_column('t1', '{name}')"
+                ),
+                f"op.create_index('ix_{name}', 't1', ['a'])\nop.drop_index('ix_{name}', table_name='t1')",
+                "op.execute('CREATE TABLE IF NOT EXISTS same (id integer)')",
+            ]
+        )
 
     def counted(self) -> str:
         return f"""
@@ -244,35 +288,48 @@ class Writer:
 
     def looking(self) -> str:
         name = self.name()
-        return self.chance.choice([
-            f"""
+        return self.chance.choice(
+            [
+                f"""
             if "{name}" not in ask(lambda: [c["name"] for c in sa.inspect(op.get_bind()).get_columns("t1")]):
                 op.add_column("t1", sa.Column("{name}", sa.Integer))
                 op.execute("UPDATE t1 SET {name} = n + 1")
             """,
-            f"""
+                f"""
             if not ask(lambda: sa.inspect(op.get_bind()).has_table("{name}")):
                 op.create_table("{name}", sa.Column("id", sa.Integer, primary_key=True))
                 op.execute("INSERT INTO {name} SELECT id FROM t1")
             """,
-            f"""
+                f"""
             if not ask(lambda: op.get_bind().scalar(sa.text("SELECT n FROM log WHERE what = '{name}'"))):
                 op.execute("INSERT INTO log (what, n) VALUES ('{name}', 7)")
                 op.create_index("ix_{name}", "t1", ["s"])
                 op.execute("UPDATE t1 SET n = n + 3")
             """,
-        ])
+            ]
+        )
 
     def catching(self) -> str:
         name = self.name()
-        guard = "op.get_bind().begin_nested()" if self.kind != "mariadb" else "__import__('contextlib').nullcontext()"
+        guard = (
+            "op.get_bind().begin_nested()"
+            if self.kind != "mariadb"
+            else "__import__('contextlib').nullcontext()"
+        )
         return f"""
             op.execute("INSERT INTO log (what, n) VALUES ('{name}', 1)")
             try:
                 with {guard}:
-                    op.execute("{self.chance.choice([f"INSERT INTO log (what, n) VALUES ('{name}', 2)",
-                                                     'SELECT x FROM nowhere', 'DROP TABLE nowhere',
-                                                     'CREATE INDEX ix ON nowhere (x)'])}")
+                    op.execute("{
+            self.chance.choice(
+                [
+                    f"INSERT INTO log (what, n) VALUES ('{name}', 2)",
+                    "SELECT x FROM nowhere",
+                    "DROP TABLE nowhere",
+                    "CREATE INDEX ix ON nowhere (x)",
+                ]
+            )
+        }")
             except sa.exc.DBAPIError:
                 op.execute("UPDATE t1 SET n = n + 2")
         """
@@ -293,17 +350,19 @@ class Writer:
 
     def traffic(self) -> str:
         self.name()
-        return self.chance.choice([
-            """
+        return self.chance.choice(
+            [
+                """
             count = ask(lambda: op.get_bind().scalar(sa.text("SELECT count(*) FROM traffic")))
             for _ in range(count % 4):
                 op.execute("UPDATE t1 SET n = n + 1")
             """,
-            f"""
+                f"""
             count = ask(lambda: op.get_bind().scalar(sa.text("SELECT count(*) FROM traffic")))
             op.execute(sa.text("INSERT INTO log (what, n) VALUES ('{self.name()}', :n)").bindparams(n=count))
             """,
-        ])
+            ]
+        )
 
     def returned(self) -> str:
         name = self.name()
@@ -337,7 +396,7 @@ class Writer:
         query = {"sqlite": "abs(random() % 1000)", "postgresql": "floor(random() * 1000)::int"}
         query |= {"mariadb": "floor(rand() * 1000)"}
         return f"""
-            value = ask(lambda: int(op.get_bind().scalar(sa.text("SELECT {query[self.kind].replace(':', chr(92) + ':')}"))))
+            value = ask(lambda: int(op.get_bind().scalar(sa.text("SELECT {query[self.kind].replace(":", chr(92) + ":")}"))))
             op.execute(f"INSERT INTO log (what, n) VALUES ('{self.name()}', {{value}})")
             op.get_bind().execute(sa.text("SELECT 1")).scalar()
         """
@@ -395,13 +454,22 @@ def invent(chance: random.Random, kind: str) -> Revision:
         blocks = [writer.block() for _ in range(chance.randint(1, 3))]
         part = "\n".join(blocks)
         alone = chance.random() < (0.35 if kind == "mariadb" else 0.75)
-        if alone and "begin_nested" not in part and "SAVEPOINT" not in part and "backfill" not in part:
+        if (
+            alone
+            and "begin_nested" not in part
+            and "SAVEPOINT" not in part
+            and "backfill" not in part
+        ):
             lines += ["with op.get_context().autocommit_block():", textwrap.indent(part, "    ")]
         else:
             lines.append(part)
     small = chance.random() < 0.15
     body = "\n".join(lines)
-    streams = "\"stream_results\": True" in body
+    streams = '"stream_results": True' in body
     return Revision(
-        body, (kind,), clean=not (small or streams), volatile=writer.volatile, keeps=60 if small else 2**18
+        body,
+        (kind,),
+        clean=not (small or streams),
+        volatile=writer.volatile,
+        keeps=60 if small else 2**18,
     )

@@ -50,7 +50,7 @@ from schema_guard.runner import answers, lock_timeout
 from services import Service, connect_args
 from sqlalchemy.pool import NullPool
 
-TOP = '''import sqlalchemy as sa
+TOP = """import sqlalchemy as sa
 from alembic import op
 from asked import ask, begin
 from schema_guard.operations import backfill, repeatable
@@ -61,7 +61,7 @@ down_revision = "0001"
 
 def upgrade():
     begin()
-'''
+"""
 READING = re.compile(r"\s*(DESCRIBE|PRAGMA|SELECT|SET|SHOW)\b")
 REFUSED = ("cannot go on by itself", "it cannot be known")
 KEPT = {"alembic_version", "schema_history", "schema_journal"}
@@ -180,7 +180,11 @@ class Run:
         self.events, self.first = 0, 0
         asked.given = self.given
         try:
-            with SERVICE.app.app_context(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            with (
+                SERVICE.app.app_context(),
+                contextlib.redirect_stderr(said),
+                contextlib.redirect_stdout(said),
+            ):
                 SERVICE.app.config["MIGRATION_LOCK_TIMEOUT"] = 0.2
                 lock_timeout.PAUSE = (0.02, 0.05)
                 for name in ("before_cursor_execute", "commit"):
@@ -216,17 +220,24 @@ def disturb(fault: Fault) -> threading.Thread | None:
         with contextlib.closing(connection):
             run = connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql
             if KIND == "postgresql":
-                run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()")
+                run(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
             elif KIND == "mariadb":
-                query = ("SELECT id FROM information_schema.processlist"
-                         " WHERE db = database() AND id <> connection_id()")
+                query = (
+                    "SELECT id FROM information_schema.processlist"
+                    " WHERE db = database() AND id <> connection_id()"
+                )
                 for number in run(query).scalars().all():
                     with contextlib.suppress(sa.exc.DBAPIError):
                         run(f"KILL {number}")
         return None
-    taken = {"row": "SELECT id FROM t1 WHERE id = 20 FOR UPDATE NOWAIT", "read": "SELECT id FROM t1",
-             "table": "LOCK TABLE t1 IN ACCESS EXCLUSIVE MODE NOWAIT"}[fault.lock]
+    taken = {
+        "row": "SELECT id FROM t1 WHERE id = 20 FOR UPDATE NOWAIT",
+        "read": "SELECT id FROM t1",
+        "table": "LOCK TABLE t1 IN ACCESS EXCLUSIVE MODE NOWAIT",
+    }[fault.lock]
     if KIND == "sqlite":
         taken = "BEGIN IMMEDIATE"
         connection.exec_driver_sql("PRAGMA busy_timeout = 20")
@@ -255,14 +266,17 @@ def reset() -> None:
             connection.execute(sa.text(f"DELETE FROM {own}"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
         BASE.create_all(connection)
-        rows = [{"id": n, "a": n if n % 3 == 0 else None, "n": n, "s": f"Zoë's {n}% 🎉"} for n in range(1, 41)]
+        rows = [
+            {"id": n, "a": n if n % 3 == 0 else None, "n": n, "s": f"Zoë's {n}% 🎉"}
+            for n in range(1, 41)
+        ]
         connection.execute(BASE.tables["t1"].insert(), rows)
         connection.execute(BASE.tables["traffic"].insert(), [{"n": n} for n in range(3)])
 
 
 def state() -> str:
     """Return all that the database holds, but for the record and what others write."""
-    found = {}
+    found: dict[str, list[Any]] = {}
     with ENGINE.connect() as connection:
         metadata = sa.MetaData()
         metadata.reflect(connection)
@@ -324,7 +338,9 @@ def undisturbed(given: list[Any] | None = None) -> tuple[str, Ended]:
     return state(), ended
 
 
-def check(revision: Revision, faults: list[Fault], wanted: str | None, *, busy: bool = False) -> str:
+def check(
+    revision: Revision, faults: list[Fault], wanted: str | None, *, busy: bool = False
+) -> str:
     """Disturb a revision, and run it again; return how it ended.
 
     Args:
@@ -368,7 +384,9 @@ def check(revision: Revision, faults: list[Fault], wanted: str | None, *, busy: 
 
 
 def difference(wanted: str, found: str) -> str:
-    lines = difflib.unified_diff(wanted.splitlines(), found.splitlines(), "wanted", "found", "", "", 1)
+    lines = difflib.unified_diff(
+        wanted.splitlines(), found.splitlines(), "wanted", "found", "", "", 1
+    )
     return "\n".join(lines)
 
 
@@ -395,7 +413,9 @@ def run_cases(step: int = 1, only: str = "") -> dict[str, Any]:
                 counts[check(revision, [Fault("lost", middle)], wanted)] += 1
                 lock = Fault("lock", middle, "row", 0.5 if KIND == "postgresql" else 1.5)
                 counts[check(revision, [lock], wanted)] += 1
-            print(name, ended.first, ended.events, f"{time.monotonic() - started:.1f} s", flush=True)
+            print(
+                name, ended.first, ended.events, f"{time.monotonic() - started:.1f} s", flush=True
+            )
         except Wrong as error:
             sys.exit(f"{name}\n{revision.body}\n{error}")
     return dict(counts)
@@ -455,9 +475,11 @@ def main() -> None:
     SERVICE.engine.dispose()
     try:
         if what == "cases":
-            counts = run_cases(*map(int, numbers[:1]), *numbers[1:])
+            step, only = (numbers + ["1", ""][len(numbers) :])[:2]
+            counts = run_cases(int(step), only)
         else:
-            counts = run_random(*map(int, (*numbers, 1)[:2]))
+            count, seed = [*numbers, "1"][:2]
+            counts = run_random(int(count), int(seed))
     finally:
         shutil.rmtree(FOLDER)
     print(json.dumps(counts))

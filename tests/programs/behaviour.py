@@ -36,7 +36,7 @@ VALUES = {
     "native": Colour.RED,
 }
 NULLS = ["long", "prose", "maybe", "big", "real", "price", "born", "opens", "lasts"]
-NULLS += [ "happened", "document", "blob", "uid", "colour", "native"]
+NULLS += ["happened", "document", "blob", "uid", "colour", "native"]
 
 with app.app_context():
     db.session.execute(delete(Everything))

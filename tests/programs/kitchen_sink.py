@@ -10,6 +10,8 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from app.extensions import Base
+from app.types import LongText
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -29,9 +31,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
-
-from app.extensions import Base
-from app.types import LongText
 
 
 class Colour(enum.Enum):

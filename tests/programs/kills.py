@@ -16,13 +16,11 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 
 import flask_migrate
+from app.extensions import db
 from sqlalchemy import MetaData, event, select
 from wsgi import app
-
-from app.extensions import db
 
 # Never in the way of the comparison: what is recorded, and how often.
 RECORD = "schema_history"
@@ -97,7 +95,10 @@ def state() -> str:
 def rounds(at_random: int) -> tuple[int, dict[str, int]]:
     """Kill and complete; return how often, and the number of places there are."""
     chance = random.Random(4)
-    took, ends, places, killed = {}, {}, {}, 0
+    took: dict[str, float] = {}
+    ends: dict[str, str] = {}
+    places: dict[str, int] = {}
+    killed = 0
     ways = ("upgrade", "downgrade")
     for way in ways:
         started = time.monotonic()

@@ -1,6 +1,6 @@
 """Run commands of a project in processes that have its libraries imported already.
 
-    python warm.py SOCKET
+    python command_server.py SOCKET
 
 Most of the time of a short `flask` command goes into the import of Flask and SQLAlchemy. Here
 they are imported once. Each connection to the socket is one command: it brings the arguments, the
