@@ -54,11 +54,11 @@ def downgrade():
 
 
 @pytest.fixture
-def database(sqlite_project: Project) -> Iterator[Path]:
+def database(own_project: Project) -> Iterator[Path]:
     """Give the project a database of its own, with rows."""
-    path = sqlite_project.path / "instance" / "busy.db"
+    path = own_project.path / "instance" / "busy.db"
     for command in (["db", "prepare"], ["seed"]):
-        outcome = sqlite_project.flask(*command, DATABASE_URL=url_of(path))
+        outcome = own_project.flask(*command, DATABASE_URL=url_of(path))
         assert outcome.status == 0, outcome.output
     yield path
     for file in path.parent.glob("busy.db*"):
@@ -76,18 +76,18 @@ def query(path: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
-def test_requests_that_write_wait_for_one_another(sqlite_project: Project, database: Path) -> None:
+def test_requests_that_write_wait_for_one_another(own_project: Project, database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("INSERT INTO roles (name, description) VALUES ('counter', '0')")
-    module = sqlite_project.path / "counter.py"
+    module = own_project.path / "counter.py"
     module.write_text(COUNTER)
     command = [
-        *(str(sqlite_project.tool("python")), "-m", "gunicorn", "--bind", "127.0.0.1:{port}"),
+        *(str(own_project.tool("python")), "-m", "gunicorn", "--bind", "127.0.0.1:{port}"),
         *("--workers", "4", "counter:app"),
     ]
     variables = {"DATABASE_URL": url_of(database), "SECRET_KEY": "x" * 32, "PYTHONPATH": "."}
     try:
-        with serve(sqlite_project, *command, variables=variables) as service:
+        with serve(own_project, *command, variables=variables) as service:
 
             def post(_: int) -> int:
                 request = urllib.request.Request(f"{service.url}/count", method="POST")
@@ -102,24 +102,24 @@ def test_requests_that_write_wait_for_one_another(sqlite_project: Project, datab
     assert query(database, "SELECT description FROM roles WHERE name = 'counter'") == [("200",)]
 
 
-def test_a_reader_does_not_wait_for_a_writer(sqlite_project: Project, database: Path) -> None:
+def test_a_reader_does_not_wait_for_a_writer(own_project: Project, database: Path) -> None:
     assert query(database, "PRAGMA journal_mode") == [("wal",)]
     with sqlite3.connect(database) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("INSERT INTO roles (name, description) VALUES ('slow', '')")
         variables = {"DATABASE_URL": url_of(database)}
-        with serve(sqlite_project, variables=variables) as service:
+        with serve(own_project, variables=variables) as service:
             assert service.get("/readyz").status == 200
 
 
 def test_a_table_is_rebuilt_without_losing_its_children(
-    sqlite_project: Project, database: Path
+    own_project: Project, database: Path
 ) -> None:
-    revision = sqlite_project.path / "migrations" / "versions" / "0002_rebuild.py"
+    revision = own_project.path / "migrations" / "versions" / "0002_rebuild.py"
     revision.write_text(REBUILD)
     try:
         for arguments in (["upgrade"], ["downgrade", "0001"], ["upgrade"]):
-            outcome = sqlite_project.flask("db", *arguments, DATABASE_URL=url_of(database))
+            outcome = own_project.flask("db", *arguments, DATABASE_URL=url_of(database))
             assert outcome.status == 0, outcome.output
             assert query(database, "SELECT count(*) FROM users WHERE role_id NOT NULL") == [(1,)]
     finally:
@@ -130,7 +130,7 @@ def test_a_table_is_rebuilt_without_losing_its_children(
 
 
 def test_drop_deletes_the_file_and_what_lies_beside_it(
-    sqlite_project: Project, database: Path
+    own_project: Project, database: Path
 ) -> None:
     # An open connection keeps the files of the write-ahead log.
     with sqlite3.connect(database) as connection:
@@ -139,7 +139,7 @@ def test_drop_deletes_the_file_and_what_lies_beside_it(
         assert database.with_name("busy.db-wal").exists()
         command = ("--debug", "db", "drop")
         url = url_of(database)
-        outcome = sqlite_project.flask(*command, stdin="busy.db\n", DATABASE_URL=url)
+        outcome = own_project.flask(*command, stdin="busy.db\n", DATABASE_URL=url)
 
     assert outcome.status == 0, outcome.output
     assert re.search(r"busy\.db: dropped", outcome.output)
