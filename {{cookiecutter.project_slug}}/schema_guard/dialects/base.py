@@ -14,6 +14,11 @@ def backend(dialect: Dialect | type[Dialect]) -> str:
     return "mysql" if dialect.name == "mariadb" else dialect.name
 
 
+def reflected(name: str, dialect: Dialect) -> str:
+    """Return a column's name as it is: of MySQL's, SQLAlchemy leaves backticks doubled."""
+    return name.replace("``", "`") if backend(dialect) == "mysql" else name
+
+
 def product(dialect: Dialect) -> str:
     """Return the name of the DBMS that answered; known once a connection was made."""
     if backend(dialect) == "mysql":

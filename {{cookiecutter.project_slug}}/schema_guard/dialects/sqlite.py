@@ -184,13 +184,18 @@ def named_file(url: URL) -> Path | None:
     return None if in_memory or not name else Path(name)
 
 
-def refuse_leftovers(connection: Connection) -> None:
-    """Refuse a SQLite database in which another tool died while it rebuilt a table."""
+def refuse_leftovers(connection: Connection, noted: str = "") -> None:
+    """Refuse a SQLite database in which another tool died while it rebuilt a table.
+
+    Args:
+        connection: to the database.
+        noted: what the journal has of an interrupted revision, which goes on with its own.
+    """
     names = inspect(connection).get_table_names()
     connection.rollback()
     for name in names:
         original = name.removeprefix("_alembic_tmp_")
-        if original != name:
+        if original != name and name not in noted:
             raise GuardError(
                 f"The database {shown(connection.engine.url)} holds {name}, which a"
                 f" migration that died has left. Nothing was changed. If {original} holds all its"

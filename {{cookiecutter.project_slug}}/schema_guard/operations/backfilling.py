@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from schema_guard.dialects.base import reflected
 from schema_guard.runner.journal import REPEATABLE
 from schema_guard.runner.repeatable import repeatable
 
@@ -51,8 +52,19 @@ def backfill(of: str, name: str, value: object, *, schema: str | None = None) ->
         op.execute(fill.execution_options(**{REPEATABLE: True}))  # lint knows it by that
         return
     with repeatable():
-        there = Table(of, MetaData(), schema=schema, autoload_with=bind, resolve_fks=False)
+        there = _reflect(of, schema, bind)
         _fill(context, bind, there, name, value)
+
+
+def _reflect(of: str, schema: str | None, bind: Connection) -> Table:
+    def correct(_inspector: Any, _table: Table, info: Any) -> None:
+        info["name"] = reflected(info["name"], bind.dialect)
+
+    listeners = [("column_reflect", correct)]
+    metadata = MetaData()
+    return Table(
+        of, metadata, schema=schema, autoload_with=bind, resolve_fks=False, listeners=listeners
+    )
 
 
 def _fill(

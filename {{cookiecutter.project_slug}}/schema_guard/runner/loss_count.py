@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, FromClause, Inspector, column, func, inspect, select, table
 
 from schema_guard import compat
+from schema_guard.dialects.base import reflected
 from schema_guard.runner.data_loss import Loss, Losses
 from schema_guard.runner.row_ownership import Copy, RowOwnership, TableRows, columns_left
 
@@ -33,13 +34,16 @@ class Present:
     def types(self) -> dict[str, Any]:
         """The types of its columns by their names, without those that are computed."""
         infos = self.inspector.get_columns(self.name, self.schema)
-        return {info["name"]: info["type"] for info in infos if not info.get("computed")}
+        return {self._name(info["name"]): info["type"] for info in infos if not info.get("computed")}
 
     @cached_property
     def key(self) -> list[str]:
         """The columns of its primary key."""
         found = self.inspector.get_pk_constraint(self.name, self.schema)
-        return list(found["constrained_columns"])
+        return [self._name(name) for name in found["constrained_columns"]]
+
+    def _name(self, name: str) -> str:
+        return reflected(name, self.connection.dialect)
 
     def clause(self, columns: list[str]) -> FromClause:
         """Return it as what a query selects from."""

@@ -212,6 +212,12 @@ def read(connection: Connection, step: Step, resume: str = "") -> Earlier:
     )
 
 
+def noted(connection: Connection) -> str:
+    """Return the statements of the journal, as people see them."""
+    kept = stored(connection, journal)
+    return "" if kept is None else "\n".join(connection.scalars(select(kept.c.statement)))
+
+
 def take_back(connection: Connection, number: int) -> None:
     """Forget the statements from a number on, with the invalid index that one has left."""
     undone = journal.c.number >= number

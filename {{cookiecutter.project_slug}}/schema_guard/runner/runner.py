@@ -79,7 +79,7 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
         stack.enter_context(run.errors.watch())
         try:
             if connection.dialect.name == "sqlite":
-                refuse_leftovers(connection)
+                refuse_leftovers(connection, resume.noted(connection))
                 run.foreign_keys = stack.enter_context(ForeignKeys(connection).watch())
             _run_until_there_is_a_lock(run, context, settings)
         except BaseException as error:

@@ -1,0 +1,41 @@
+"""backfill, of tables and columns with any name."""
+
+import pytest
+import sqlalchemy as sa
+from schema_guard.core.errors import GuardError
+from services import Service
+
+NAMES = ["back`tick", 'dou"ble', "it's", "100%", "a:b", "%(x)", "{x}", "a b", "back\\slash"]
+BODY = """
+import schema_guard.operations.backfilling as batches
+batches.BATCH = 3
+for name in {names!r}:
+    op.create_table(name, sa.Column(name, sa.Integer, primary_key=True), sa.Column("x", sa.Integer))
+    rows = [{{name: number}} for number in range(1, 9)]
+    op.bulk_insert(sa.table(name, sa.column(name), sa.column("x")), rows)
+    batches.backfill(name, "x", 1)
+    op.add_column("x", sa.Column(name, sa.Integer))
+    batches.backfill("x", name, 1)
+"""
+
+
+def test_names_hold_anything(service: Service) -> None:
+    service.write(1, 'op.create_table("x", sa.Column("id", sa.Integer, primary_key=True))', "pass")
+    service.upgrade()
+    service.insert("x", [{"id": number} for number in range(1, 9)])
+    service.write(2, BODY.format(names=NAMES), "pass")
+    service.upgrade()
+    with service.engine.connect() as connection:
+        for name in NAMES:
+            for table, column in ((name, "x"), ("x", name)):
+                query = sa.select(sa.column(column)).select_from(sa.table(table))
+                assert connection.scalars(query).all() == [1] * 8, (table, column)
+
+
+def test_what_a_column_holds_is_counted_whatever_its_name(service: Service) -> None:
+    service.write(1, 'op.create_table("x", sa.Column("back`tick", sa.Integer))', "pass")
+    service.upgrade()
+    service.insert("x", [{"back`tick": 1}])
+    service.write(2, 'op.drop_column("x", "back`tick")', "pass")
+    with pytest.raises(GuardError, match="1 value"):
+        service.upgrade()
