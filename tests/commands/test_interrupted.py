@@ -11,7 +11,7 @@ from projects import PROGRAMS
 from servers import Server
 
 # Revisions that are made up, for each DBMS; `interrupted.py random 1000` takes more of them.
-COUNT = 12
+COUNT = 8
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def run(url: str, *arguments: str) -> dict[str, int]:
 
 
 def test_each_way_of_reading_is_completed_or_refused(url: str) -> None:
-    ended = run(url, "cases", "6")
+    ended = run(url, "cases", "12")
     assert ended["done"] > 20
     assert ended["rerun"] > 0
 

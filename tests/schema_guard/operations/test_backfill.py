@@ -28,7 +28,9 @@ def test_names_hold_anything(service: Service) -> None:
     with service.engine.connect() as connection:
         for name in NAMES:
             for table, column in ((name, "x"), ("x", name)):
-                query = sa.select(sa.column(column)).select_from(sa.table(table))
+                query: sa.Select[tuple[int]] = sa.select(sa.column(column)).select_from(
+                    sa.table(table)
+                )
                 assert connection.scalars(query).all() == [1] * 8, (table, column)
 
 

@@ -45,8 +45,7 @@ Description = list[tuple[str, Any]]
 
 def take(cursor: Any, context: Any) -> list[Any] | None:
     """Return the rows of an answer, which the revision still gets; None if they are too many."""
-    # psycopg's named cursors; and SQLAlchemy itself takes the rows of a page of INSERTs.
-    if context._is_server_side or context.execute_style is ExecuteStyle.INSERTMANYVALUES:  # noqa: SLF001
+    if context._is_server_side:  # noqa: SLF001 - psycopg's named cursors, among others
         return None
     rows = list(cursor.fetchmany(ROWS))
     if len(rows) < ROWS:
@@ -61,6 +60,8 @@ def take(cursor: Any, context: Any) -> list[Any] | None:
 def give(context: Any, description: Any, rows: list[Any]) -> None:
     """Have the revision get these rows."""
     context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(None, description, rows)
+    if context.execute_style is ExecuteStyle.INSERTMANYVALUES:  # SQLAlchemy collects their pages
+        context.fetchall_for_returning = lambda _cursor: rows
 
 
 def encode(cursor: Any, rows: list[Any] | None, room: int = BYTES) -> bytes:

@@ -34,7 +34,9 @@ class Present:
     def types(self) -> dict[str, Any]:
         """The types of its columns by their names, without those that are computed."""
         infos = self.inspector.get_columns(self.name, self.schema)
-        return {self._name(info["name"]): info["type"] for info in infos if not info.get("computed")}
+        return {
+            self._name(info["name"]): info["type"] for info in infos if not info.get("computed")
+        }
 
     @cached_property
     def key(self) -> list[str]:
