@@ -1,6 +1,7 @@
 """What the tests share: projects that are baked, and servers."""
 
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ from projects import (
 
 # The template's folder holds what is baked into projects: no bytecode of schema_guard goes there.
 sys.dont_write_bytecode = True
+# A shell's background job ignores Ctrl-C, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What would reach a project from the shell that runs the tests.
 FOREIGN = ("FLASK_", "VIRTUAL_ENV", "DATABASE_URL", "SECRET_KEY", "PYTHONPATH", "COOKIECUTTER_")
