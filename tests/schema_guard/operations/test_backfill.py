@@ -1,5 +1,7 @@
 """backfill, of tables and columns with any name."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from schema_guard.core.errors import GuardError
@@ -28,7 +30,7 @@ def test_names_hold_anything(service: Service) -> None:
     with service.engine.connect() as connection:
         for name in NAMES:
             for table, column in ((name, "x"), ("x", name)):
-                query = sa.select(sa.column(column)).select_from(sa.table(table))
+                query: sa.Select[Any] = sa.select(sa.column(column)).select_from(sa.table(table))
                 found = list(connection.execute(query).scalars())
                 assert found == [1] * 8, (table, column)
 
