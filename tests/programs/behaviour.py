@@ -4,12 +4,13 @@ import uuid
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 
-from app.config import PYPROJECT
-from app.extensions import db
-from app.models.kitchen_sink import Colour, Everything
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import DataError
 from wsgi import app
+
+from app.config import PYPROJECT
+from app.extensions import db
+from app.models.kitchen_sink import Colour, Everything
 
 VALUES = {
     "name": "zoë 🚀 'q' \"d\" \\ %s {{ }} ;--",

@@ -18,9 +18,10 @@ import time
 import traceback
 
 import flask_migrate
-from app.extensions import db
 from sqlalchemy import MetaData, event, select
 from wsgi import app
+
+from app.extensions import db
 
 # Never in the way of the comparison: what is recorded, and how often.
 RECORD = "schema_history"

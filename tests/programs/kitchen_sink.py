@@ -10,8 +10,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from app.extensions import Base
-from app.types import LongText
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -31,6 +29,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import Base
+from app.types import LongText
 
 
 class Colour(enum.Enum):

@@ -12,10 +12,11 @@ import traceback
 from multiprocessing.synchronize import Barrier
 
 import flask_migrate
-from app import create_app
-from app.extensions import db
 from schema_guard.admin.database import create_database
 from sqlalchemy import make_url, text
+
+from app import create_app
+from app.extensions import db
 
 PROCESSES = 8
 SETTINGS = {"SECRET_KEY": "x" * 32, "MIGRATION_WAIT": 60}

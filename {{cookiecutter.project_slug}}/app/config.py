@@ -3,6 +3,8 @@
 import math
 import os
 import secrets
+import shutil
+import subprocess
 import tomllib
 from contextlib import suppress
 from pathlib import Path
@@ -66,8 +68,19 @@ def settings(*, strict: bool) -> dict[str, Any]:
         "MIGRATION_BACKUPS": number("MIGRATION_BACKUPS", DEFAULT_MIGRATION_BACKUPS),
         "MIGRATION_LOCK_TIMEOUT": seconds("MIGRATION_LOCK_TIMEOUT", DEFAULT_MIGRATION_LOCK_TIMEOUT),
         "MIGRATION_WAIT": seconds("MIGRATION_WAIT", DEFAULT_MIGRATION_WAIT),
+        "START_DATABASE": start_database,
         "STATEMENT_TIMEOUT": seconds("STATEMENT_TIMEOUT", DEFAULT_STATEMENT_TIMEOUT),
     }
+
+
+def start_database() -> str | None:
+    """Return the command that starts the server of compose.yaml; None where there is no Docker."""
+    docker = shutil.which("docker")
+    if docker is None or not (ROOT / "compose.yaml").exists():
+        return None
+    command = [docker, "compose", "version"]
+    found = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - nobody's words
+    return "docker compose up -d db" if found.returncode == 0 else None
 
 
 def secret_key(value: str, *, strict: bool) -> str:
@@ -110,7 +123,7 @@ def database_url(value: str, *, strict: bool) -> URL:
     place = value.partition("?")[0] if url.get_backend_name() != "sqlite" else ""
     if "@" in (url.host or "") or place.count("@") > 1:
         raise malformed("a password must have @ written as %40")
-    if ":" in (url.username or ""):
+    if ":" in (url.username or "") and url.password is None:
         raise malformed("the : between user and password is not written as %3A")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     in_memory = url.database in {None, "", ":memory:"}

@@ -26,12 +26,13 @@ from alembic.ddl.mysql import MySQLImpl  # noqa: E402
 from alembic.operations import Operations  # noqa: E402
 from alembic.operations.batch import BatchOperationsImpl  # noqa: E402
 from alembic.util.sqla_compat import _get_constraint_final_name  # noqa: E402
-from sqlalchemy import Column, Constraint  # noqa: E402
+from sqlalchemy import Column, Connection, Constraint  # noqa: E402
 from sqlalchemy.engine.default import DefaultExecutionContext  # noqa: E402
 from sqlalchemy.types import TypeEngine  # noqa: E402
 
 __all__ = [
     "affinity",
+    "begin_failed",
     "bound_to_type",
     "copy_column",
     "final_name",
@@ -137,6 +138,18 @@ def copy_column(column: Column[Any]) -> Column[Any]:
 def set_rowcount(context: Any, rows: int) -> None:
     """Have a statement that was not sent answer with a number of rows."""
     context._rowcount = rows  # noqa: SLF001 - some drivers' cursors have it read-only
+
+
+def begin_failed(connection: Connection) -> None:
+    """Let a connection begin transactions again after a `begin` listener that has failed.
+
+    SQLAlchemy takes it for one that is still beginning, and from then on sends statements outside
+    of any transaction.
+    """
+    name = "_Connection__in_begin"
+    if name not in vars(connection):
+        raise AttributeError(f"SQLAlchemy's Connection has no {name} any more")
+    setattr(connection, name, False)
 
 
 def command_of(environment: Any) -> str:

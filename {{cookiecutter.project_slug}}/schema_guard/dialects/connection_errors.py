@@ -4,12 +4,11 @@ MySQL's drivers give an error a number. PostgreSQL's library has only words for 
 that failed, so those are looked for; words that nobody knew here are shown as they are.
 """
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from flask import current_app
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -17,7 +16,6 @@ from schema_guard.core.errors import NOT_ALLOWED, GuardError, cause, codes_of, d
 from schema_guard.core.redaction import shown
 from schema_guard.dialects.base import backend
 
-COMPOSE = Path(__file__).resolve().parent.parent / "compose.yaml"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 PORTS = {"postgresql": 5432, "mysql": 3306}
 
@@ -153,10 +151,9 @@ def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
         )
     problem = diagnose(error)
     what = f"Cannot use the database {name}: {describe(problem, url)}."
-    if problem.kind is Kind.ABSENT and url.host in LOOPBACK and has_compose():
-        return GuardError(
-            f"{what} Start it with `docker compose up -d db`, or correct DATABASE_URL."
-        )
+    start = start_command() if problem.kind is Kind.ABSENT and url.host in LOOPBACK else None
+    if start:
+        return GuardError(f"{what} Start it with `{start}`, or correct DATABASE_URL.")
     remedy = problem.remedy
     if problem.kind is Kind.REFUSED and "ssl_disabled" in url.query:
         # MariaDB says no more than to a wrong password.
@@ -219,10 +216,10 @@ def grants(url: URL) -> list[str]:
     ]
 
 
-def has_compose() -> bool:
-    """Return whether this project's compose.yaml can be used here."""
-    docker = shutil.which("docker")
-    if docker is None or not COMPOSE.exists():
-        return False
-    command = [docker, "compose", "version"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603 - no user's words
+def start_command() -> str | None:
+    """Return what starts a server on this machine, as the application knows; None if nothing does.
+
+    The application's setting START_DATABASE is a function that returns it: asking takes a while.
+    """
+    ask = current_app.config.get("START_DATABASE") if current_app else None
+    return ask() if ask else None

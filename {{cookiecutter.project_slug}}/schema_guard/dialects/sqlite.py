@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import URL, Connection, Engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
+from schema_guard import compat
 from schema_guard.core.errors import GuardError
 from schema_guard.core.redaction import shown
 
@@ -119,7 +120,10 @@ def _begin_of(connection: Connection) -> Any:
                 driver.execute("ROLLBACK")
             driver.execute("PRAGMA foreign_keys = OFF")  # within a transaction it does nothing
             begin_immediate(driver) if immediate else driver.execute(word)
-        except sqlite3.Error as error:
+        except BaseException as error:
+            compat.begin_failed(begun)
+            if not isinstance(error, sqlite3.Error):
+                raise
             raise DBAPIError.instance(word, None, error, sqlite3.Error) from error
 
     return begin
