@@ -323,6 +323,7 @@ EXPECTED = {
     "requirements.txt",
     "schema_guard/CHANGELOG.md",
     "schema_guard/LICENSE",
+    "schema_guard/MANIFEST",
     "schema_guard/README.md",
     "schema_guard/__init__.py",
     "schema_guard/admin/__init__.py",

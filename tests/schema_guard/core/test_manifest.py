@@ -43,3 +43,9 @@ def test_without_a_manifest_nothing_is_compared(package: Path) -> None:
     (package / "a.py").write_text("other", encoding="utf-8")
     (package / "MANIFEST").unlink()
     manifest.check()
+
+
+def test_what_is_shipped_is_as_its_manifest_says() -> None:
+    listed = manifest.MANIFEST.read_text(encoding="utf-8").splitlines()
+    assert listed == list(manifest.lines()), "after a change to schema_guard: make manifest"
+    manifest.check()
