@@ -355,6 +355,7 @@ EXPECTED = {
     "schema_guard/core/driver_errors.py",
     "schema_guard/core/errors.py",
     "schema_guard/core/file_lock.py",
+    "schema_guard/core/listeners.py",
     "schema_guard/core/manifest.py",
     "schema_guard/core/private_files.py",
     "schema_guard/core/redaction.py",

@@ -25,8 +25,10 @@ from alembic.ddl.impl import _impls  # noqa: E402
 from alembic.ddl.mysql import MySQLImpl  # noqa: E402
 from alembic.operations import Operations  # noqa: E402
 from alembic.operations.batch import BatchOperationsImpl  # noqa: E402
+from alembic.runtime.migration import MigrationContext  # noqa: E402
 from alembic.util.sqla_compat import _get_constraint_final_name  # noqa: E402
 from sqlalchemy import Column, Connection, Constraint  # noqa: E402
+from sqlalchemy.engine import ExecutionContext  # noqa: E402
 from sqlalchemy.engine.default import DefaultExecutionContext  # noqa: E402
 from sqlalchemy.types import TypeEngine  # noqa: E402
 
@@ -34,14 +36,18 @@ __all__ = [
     "affinity",
     "begin_failed",
     "bound_to_type",
+    "command_of",
     "copy_column",
     "final_name",
     "in_batch",
     "installed",
     "made_with_type",
+    "on_server",
+    "plan_of",
     "render_body",
     "render_name",
     "render_type",
+    "replace_plan",
     "requires_copy",
     "reverses",
     "set_rowcount",
@@ -152,12 +158,34 @@ def begin_failed(connection: Connection) -> None:
     setattr(connection, name, False)
 
 
-def command_of(environment: Any) -> str:
+def command_of(context: MigrationContext) -> str:
     """Return which function of `alembic.command` was called, as in `upgrade`.
 
     Args:
-        environment: Alembic's EnvironmentContext, or `alembic.context`.
+        context: of the run.
+
+    Returns:
+        Its name; empty if somebody gave Alembic a function of their own.
     """
-    function = environment.context_opts["fn"]
-    name = str(function.__qualname__).partition(".")[0]
-    return name if hasattr(command, name) else ""
+    environment = context.environment_context
+    function = environment.context_opts["fn"] if environment else None
+    name = getattr(function, "__qualname__", "").partition(".")[0]
+    return name if name in vars(command) else ""
+
+
+def plan_of(context: MigrationContext) -> Callable[..., Any]:
+    """Return the function that gives the steps of a run, from the heads and a context."""
+    found: Callable[..., Any] | None = context._migrations_fn  # noqa: SLF001 - there is no event
+    assert found is not None  # noqa: S101 - Alembic demands one of every command
+    return found
+
+
+def replace_plan(context: MigrationContext, plan: Callable[..., Any]) -> None:
+    """Have another function give the steps of a run."""
+    plan_of(context)  # an error if Alembic does not have it there any more
+    context._migrations_fn = plan  # noqa: SLF001
+
+
+def on_server(context: ExecutionContext) -> bool:
+    """Return whether the rows of an answer stay on the server, as with a named cursor."""
+    return bool(context._is_server_side)  # type: ignore[attr-defined]  # noqa: SLF001

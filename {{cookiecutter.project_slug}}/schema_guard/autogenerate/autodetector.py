@@ -40,8 +40,9 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
         GuardError: a question was not answered, or the models are not what they should be.
     """
     environment = context.environment_context
-    revision = environment and environment.context_opts.get("revision_context")
-    if environment is None or not revision or not revision.command_args["autogenerate"]:
+    if environment is None:  # somebody compares without a command
+        return
+    if not environment.context_opts["revision_context"].command_args["autogenerate"]:
         return
     script = directives[0]
     questioner = Questioner(list(environment.get_x_argument()))

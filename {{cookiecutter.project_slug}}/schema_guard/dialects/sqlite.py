@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import URL, Connection, Engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from schema_guard import compat
 from schema_guard.core.errors import GuardError
+from schema_guard.core.listeners import listening
 from schema_guard.core.redaction import shown
 
 # The execution option with which a transaction waits for other writers when it begins: one that
@@ -53,21 +54,17 @@ def sqlite_connection(engine: Engine) -> Iterator[Connection]:
                 for name, value in attributes.items():
                     setattr(driver, name, value)
 
-    event.listen(engine, "checkin", put_back)
-    try:
-        with engine.connect() as connection:
-            _refuse_transaction(connection)
-            driver: Any = connection.connection.driver_connection
-            attributes = {name: getattr(driver, name) for name in ATTRIBUTES}
-            try:
-                _set_as_by_default(connection)
-                with _begins(connection), _pragmas_put_back(connection):
-                    yield connection
-            finally:
-                connection.rollback()
-                finished.append((driver, attributes))
-    finally:
-        event.remove(engine, "checkin", put_back)
+    with listening((engine, "checkin", put_back)), engine.connect() as connection:
+        _refuse_transaction(connection)
+        driver: Any = connection.connection.driver_connection
+        attributes = {name: getattr(driver, name) for name in ATTRIBUTES}
+        try:
+            _set_as_by_default(connection)
+            with _begins(connection), _pragmas_put_back(connection):
+                yield connection
+        finally:
+            connection.rollback()
+            finished.append((driver, attributes))
 
 
 def _set_as_by_default(connection: Connection) -> None:
@@ -96,12 +93,8 @@ def _refuse_transaction(connection: Connection) -> None:
 @contextmanager
 def _begins(connection: Connection) -> Iterator[None]:
     """Have the transactions of a connection begin with BEGIN."""
-    begin = _begin_of(connection)
-    event.listen(connection.engine, "begin", begin)
-    try:
+    with listening((connection.engine, "begin", _begin_of(connection))):
         yield
-    finally:
-        event.remove(connection.engine, "begin", begin)
 
 
 def _begin_of(connection: Connection) -> Any:

@@ -33,6 +33,8 @@ from sqlalchemy.engine.cursor import (
 )
 from sqlalchemy.engine.interfaces import ExecuteStyle
 
+from schema_guard import compat
+
 ROWS = 50_000  # that are held in memory to look at them
 BYTES = 2**18  # of one answer
 TOTAL = 2**24  # of all answers of a revision
@@ -45,7 +47,7 @@ Description = list[tuple[str, Any]]
 
 def take(cursor: Any, context: Any) -> list[Any] | None:
     """Return the rows of an answer, which the revision still gets; None if they are too many."""
-    if context._is_server_side:  # noqa: SLF001 - psycopg's named cursors, among others
+    if compat.on_server(context):
         return None
     rows = list(cursor.fetchmany(ROWS))
     if len(rows) < ROWS:

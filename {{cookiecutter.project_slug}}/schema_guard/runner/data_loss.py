@@ -9,16 +9,17 @@ import re
 import shlex
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 from alembic.operations import Operations, ops, toimpl
-from sqlalchemy import Connection, event, inspect
+from sqlalchemy import Connection, inspect
 
 from schema_guard.core.errors import GuardError
+from schema_guard.core.listeners import Listener, listening
 from schema_guard.core.terminal import is_interactive
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import allowance
@@ -138,21 +139,20 @@ class Losses:
     @contextmanager
     def watch(self) -> Iterator["Losses"]:
         """Count what upgrades drop that run meanwhile."""
-        listeners: list[tuple[str, Callable[..., Any]]] = [
-            ("before_cursor_execute", self._before),
-            ("after_cursor_execute", self._after),
-            ("commit", self._commit),
-            ("rollback", self._rollback),
-            ("savepoint", self._savepoint),
-            ("rollback_savepoint", self._rollback_savepoint),
+        listeners: list[Listener] = [
+            (self.connection, "before_cursor_execute", self._before),
+            (self.connection, "after_cursor_execute", self._after),
+            (self.connection, "commit", self._commit),
+            (self.connection, "rollback", self._rollback),
+            (self.connection, "savepoint", self._savepoint),
+            (self.connection, "rollback_savepoint", self._rollback_savepoint),
         ]
         token = _counting.set(self)
-        with ExitStack() as stack:
-            for name, listener in listeners:
-                event.listen(self.connection, name, listener)
-                stack.callback(event.remove, self.connection, name, listener)
-            stack.callback(_counting.reset, token)
-            yield self
+        try:
+            with listening(*listeners):
+                yield self
+        finally:
+            _counting.reset(token)
 
     @contextmanager
     def note(self) -> Iterator[None]:

@@ -4,16 +4,17 @@ Promise: what the server said is shown, not that a transaction is inactive or a 
 because of it; also where a revision has caught the first error and gone on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InvalidRequestError, PendingRollbackError, ResourceClosedError
 
 from schema_guard.core.errors import GuardError, codes_of
+from schema_guard.core.listeners import Listener, listening
 
 # PostgreSQL: the transaction is aborted, by an error before.
 ABORTED = {"25P02"}
@@ -34,7 +35,7 @@ class FirstError:
     @contextmanager
     def watch(self) -> Iterator["FirstError"]:
         """Remember what happens meanwhile."""
-        listeners: list[tuple[Any, str, Callable[..., None]]] = [
+        listeners: list[Listener] = [
             (self.connection.engine, "handle_error", self._remember),
             (self.connection, "after_cursor_execute", self._forget),
         ]
@@ -44,13 +45,8 @@ class FirstError:
                 (self.connection, "commit", self._ends),
                 (self.connection, "rollback", self._ends),
             ]
-        for target, name, listener in listeners:
-            event.listen(target, name, listener)
-        try:
+        with listening(*listeners):
             yield self
-        finally:
-            for target, name, listener in listeners:
-                event.remove(target, name, listener)
 
     def of(self, error: BaseException) -> BaseException:
         """Return what an error follows from; the error itself if from no other one."""

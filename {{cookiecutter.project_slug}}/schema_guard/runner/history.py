@@ -118,6 +118,11 @@ class Record:
         return sql, values if order is None else [values[name] for name in order]
 
 
+def upgrades(step: Any) -> bool:
+    """Return whether one of Alembic's steps runs a revision's `upgrade`."""
+    return getattr(step, "revision", None) is not None and bool(step.is_upgrade)
+
+
 def begin(step: Any) -> Run:
     """Return the record of one of Alembic's steps, which begins."""
     script: Script | None = getattr(step, "revision", None)

@@ -35,10 +35,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.core.errors import codes_of, shorten
+from schema_guard.core.listeners import Listener, listening
 from schema_guard.core.store import journal
 from schema_guard.dialects.base import backend
 from schema_guard.runner import answers, resume, schema_snapshot
@@ -126,20 +127,15 @@ class Journal:
     def watch(self) -> Iterator["Journal"]:
         """Keep the journal of what runs meanwhile."""
         engine = self.connection.engine
-        listeners: list[tuple[Any, str, Callable[..., Any]]] = [
+        listeners: list[Listener] = [
             (engine, "do_execute", self._instead_of("do_execute")),
             (engine, "do_executemany", self._instead_of("do_executemany")),
             (engine, "do_execute_no_params", self._instead_of("do_execute_no_params")),
             (self.connection, "commit", self._commit),
             (self.connection, "rollback", self._rollback),
         ]
-        for target, name, listener in listeners:
-            event.listen(target, name, listener)
-        try:
+        with listening(*listeners):
             yield self
-        finally:
-            for target, name, listener in listeners:
-                event.remove(target, name, listener)
 
     @contextmanager
     def note(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard import compat
 from schema_guard.core.store import journal
 from schema_guard.dialects.sqlite import refuse_leftovers
 from schema_guard.revisions.script_directory import current_heads
@@ -49,12 +50,10 @@ def has_nothing_to_do(context: Any, connection: Connection) -> bool:
         CommandError: there is no such revision.
     """
     migration_context = context.get_context()
-    plan = migration_context._migrations_fn  # noqa: SLF001 - there is no event
+    plan = compat.plan_of(migration_context)
     # Whoever allows edited revisions has them recorded.
-    if (
-        getattr(plan, "__name__", "") != "upgrade"
-        or history.ALLOW_EDITED in context.get_x_argument()
-    ):
+    allows = history.ALLOW_EDITED in context.get_x_argument()
+    if compat.command_of(migration_context) != "upgrade" or allows:
         return False
     limit_waits(connection)
     try:

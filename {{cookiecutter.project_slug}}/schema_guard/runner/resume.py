@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from schema_guard import compat
 from schema_guard.core.errors import GuardError
 from schema_guard.core.store import journal, stored
 from schema_guard.revisions.checksum import means_the_same
@@ -95,7 +96,7 @@ class Earlier:
         returning = getattr(context.compiled, "effective_returning", ()) and answer is None
         if returning or not known or TEMPORARY.match(done.statement):
             raise self.lose(f"it needs what `{done.statement}` gave")
-        context._rowcount = done.affected  # noqa: SLF001 - some drivers' cursors have it read-only
+        compat.set_rowcount(context, done.affected)
         if done.last_id is not None:
             cursor.lastrowid = done.last_id
         if answer is not None:

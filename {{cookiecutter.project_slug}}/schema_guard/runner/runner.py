@@ -18,11 +18,13 @@ from typing import Any
 import click
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard import compat
 from schema_guard.admin.backup import BACKUP, backup_first
 from schema_guard.core.errors import GuardError
+from schema_guard.core.listeners import listening
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.sqlite import IMMEDIATE, refuse_leftovers
 from schema_guard.runner import history, resume
@@ -59,8 +61,7 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
                 with exclusive(connection):
                     _run_guarded(context, connection, settings)
         else:
-            plan = context.get_context().opts["fn"]
-            if getattr(plan, "__name__", "") == "retrieve_migrations":
+            if compat.command_of(context.get_context()) in {"check", "revision"}:
                 history.report_changes(connection, context.script, allowed=None)
             with context.begin_transaction():
                 context.run_migrations()
@@ -141,14 +142,14 @@ class GuardedRun:
     def follow(self, context: Any) -> None:
         """Have each of Alembic's steps told to `begin` before it is run."""
         migration_context = context.get_context()
-        plan = migration_context._migrations_fn  # noqa: SLF001 - there is no event
+        plan = compat.plan_of(migration_context)
         arguments = context.get_x_argument()
         self.back_up = BACKUP in arguments
         self.losses.allowed |= given(arguments, ALLOW_LOSS)
         allowed = history.ALLOW_EDITED in arguments
-        name = getattr(plan, "__name__", "")  # as Alembic calls what its commands do
-        if name in {"upgrade", "downgrade"}:
-            refuses = name == "upgrade" or allowed
+        command = compat.command_of(migration_context)
+        if command != "stamp":  # a function of somebody's own is taken for an upgrade
+            refuses = command != "downgrade" or allowed
             try:
                 history.report_changes(
                     self.connection, context.script, allowed=allowed if refuses else None
@@ -161,7 +162,7 @@ class GuardedRun:
             if self.reasons and not pending:
                 raise GuardError(self.reasons[0])
             for number, step in enumerate(pending):
-                if number == 0 and name == "upgrade" and not self.prepared:
+                if number == 0 and history.upgrades(step) and not self.prepared:
                     from schema_guard.runner import preflight  # noqa: PLC0415 - seldom needed
 
                     self.connection.commit()  # Alembic has made its table
@@ -170,7 +171,7 @@ class GuardedRun:
                 step.migration_fn = self.recorded(step.migration_fn)
                 yield step
 
-        migration_context._migrations_fn = steps  # noqa: SLF001
+        compat.replace_plan(migration_context, steps)
 
     def begin(self, step: Any, *, first: bool) -> None:
         """Begin with one of Alembic's steps."""
@@ -267,11 +268,8 @@ class ForeignKeys:
             if self.before is None and not READING.match(statement):
                 self.before = self.violations()
 
-        event.listen(self.connection, "before_cursor_execute", look)
-        try:
+        with listening((self.connection, "before_cursor_execute", look)):
             yield self
-        finally:
-            event.remove(self.connection, "before_cursor_execute", look)
 
     def violations(self) -> Counter[tuple[str, str]]:
         """Return how many rows of which table have no parent in which other one."""
