@@ -233,9 +233,9 @@ down_revision = "{before:04}"
 
 
 def follow_the_recipes(project: Project) -> None:
-    """Run the revisions that the project's README shows on a user, up and down again."""
-    readme = (project.path / "README.md").read_text(encoding="utf-8")
-    rename, require = re.findall(r"```python\n(def upgrade.*?)```", readme, re.DOTALL)
+    """Run the revisions of docs/changing-the-schema.md on a user, up and down again."""
+    page = (project.path / "docs" / "changing-the-schema.md").read_text(encoding="utf-8")
+    require, rename = re.findall(r"```python\n(def upgrade.*?)```", page, re.DOTALL)
     assert "def downgrade" in rename
     require += "\n\ndef downgrade():\n    op.drop_column('users', 'locale')\n"
     versions = project.path / "migrations" / "versions"

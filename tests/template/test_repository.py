@@ -61,10 +61,20 @@ def test_the_changelog_names_the_version() -> None:
     assert f"## {version}" in (TEMPLATE / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"(?m)^#+ (.*)", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
 def test_links_between_the_documents_lead_somewhere() -> None:
-    for path in TEMPLATE.glob("*.md"):
-        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
-            assert (TEMPLATE / link).exists(), f"{path.name}: {link}"
+    for path in tracked():
+        if path.suffix == ".md":
+            text = path.read_text(encoding="utf-8")
+            for file, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+                page = path.parent / file if file else path
+                assert page.exists(), f"{path}: {file}"
+                assert not anchor or anchor in headings(page), f"{path}: {file}#{anchor}"
 
 
 def test_make_demo_in_a_fresh_clone(tmp_path: Path, environ: Mapping[str, str]) -> None:

@@ -92,7 +92,7 @@ def test_ruff_and_its_own_tests_are_clean(
         assert_clean(baked, types=False)
 
 
-def test_the_recipes_of_the_readme_keep_the_data(project: tuple[Project, Server]) -> None:
+def test_the_recipes_of_the_docs_keep_the_data(project: tuple[Project, Server]) -> None:
     follow_the_recipes(project[0])
 
 

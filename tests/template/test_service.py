@@ -175,7 +175,7 @@ def test_a_new_model_is_migrated(project: Project) -> None:
     assert "Run `flask db upgrade` first" in project.flask("seed").output
 
 
-def test_the_recipes_of_the_readme_keep_the_data(project: Project) -> None:
+def test_the_recipes_of_the_docs_keep_the_data(project: Project) -> None:
     follow_the_recipes(project)
 
 

@@ -6,7 +6,7 @@ Create Date: ${create_date}
 """
 
 # Before you commit this file, read it. Every constraint has a name; downgrade() undoes upgrade(),
-# in the opposite order. README.md, "Changing the schema", tells the rest.
+# in the opposite order. docs/changing-the-schema.md has the rest.
 
 from collections.abc import Sequence
 
