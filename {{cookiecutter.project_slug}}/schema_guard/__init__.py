@@ -7,6 +7,7 @@ Public: this module, `operations` (what revisions import), `readiness` (for /rea
 migrations/env.py) and `testing` (for the project's tests). Everything else may change.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask
@@ -35,9 +36,14 @@ class SchemaGuard(Migrate):
         theirs: Any = app.cli.commands[name]
         app.cli.add_command(CommandGroup(theirs), name)
 
-    def get_config(self, *args: Any, **kwargs: Any) -> Any:
+    def get_config(
+        self, directory: Any = None, x_arg: Any = None, opts: Iterable[str] | None = None
+    ) -> Any:
         """Return Alembic's configuration, as every command of Flask-Migrate asks for it first."""
-        from schema_guard.runner.threads import guard_environments  # noqa: PLC0415 - not in workers
+        from schema_guard.core.options import attach  # noqa: PLC0415 - not in workers
+        from schema_guard.runner.threads import guard_environments  # noqa: PLC0415 - as above
 
         guard_environments()
-        return super().get_config(*args, **kwargs)
+        config = super().get_config(directory, x_arg, opts)
+        attach(config, x_arg)
+        return config

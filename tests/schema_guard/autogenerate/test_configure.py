@@ -4,7 +4,10 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from alembic.autogenerate.rewriter import Rewriter
+from alembic.operations import ops
 from samples import fill, posts, users
 from services import Service
 
@@ -72,3 +75,47 @@ def test_a_type_of_the_services_own_is_imported(service: Service) -> None:
     assert text is not None
     assert f"import {__name__}" in text
     service.upgrade()
+
+
+def test_a_published_recipe_gets_what_it_gets_from_flask_migrate(service: Service) -> None:
+    """The cookbook's recipes take directives[0], though there may be nothing to write."""
+    seen: list[bool] = []
+
+    def recipe(_context: object, _revision: object, directives: list[Any]) -> None:
+        script = directives[0]
+        seen.append(script.upgrade_ops.is_empty())
+        if script.upgrade_ops.is_empty() and len(seen) == 2:
+            script.upgrade_ops.ops = [ops.ExecuteSQLOp("SELECT 1")]
+
+    service.extension.configure_args = {"process_revision_directives": recipe}
+    service.models(users())
+    assert service.migrate()
+    service.upgrade()
+    filled = service.migrate()
+    assert filled is not None
+    assert "op.execute('SELECT 1')" in filled
+    service.upgrade()
+    assert service.migrate() is None
+    assert seen == [False, True, True]
+
+
+@pytest.mark.parametrize("dbms", ["postgresql"])
+def test_a_rewriter_finds_what_is_in_blocks(service: Service) -> None:
+    writer = Rewriter()
+
+    @writer.rewrites(ops.CreateIndexOp)
+    def _rename(_context: object, _revision: object, op: ops.CreateIndexOp) -> ops.CreateIndexOp:
+        op.index_name = f"the_{op.index_name}"
+        return op
+
+    service.extension.configure_args = {"process_revision_directives": writer}
+    service.models(
+        ("users", sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.Text))
+    )
+    service.migrate()
+    service.upgrade()
+    a = sa.Column("a", sa.Text, index=True)
+    service.models(("users", sa.Column("id", sa.Integer, primary_key=True), a))
+    text = service.migrate()
+    assert text is not None
+    assert text.index("autocommit_block") < text.index("the_ix_users_a")

@@ -28,9 +28,6 @@ from schema_guard.core.store import all_tables, count_rows, holds_rows
 from schema_guard.dialects.base import backend, product
 from schema_guard.revisions.script_directory import current_heads
 
-# The argument of `-x` that asks for a backup first.
-BACKUP = "backup"
-
 
 def backup_first(connection: Connection, *, asked: bool) -> Path | None:
     """Back up a database that is about to be migrated, if it holds rows.

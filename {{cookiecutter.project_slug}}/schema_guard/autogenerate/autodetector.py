@@ -26,6 +26,7 @@ from schema_guard.autogenerate.questioner import NOTHING, Questioner
 from schema_guard.autogenerate.renames import Renames
 from schema_guard.autogenerate.similarity import best_columns, best_tables
 from schema_guard.core.errors import GuardError
+from schema_guard.core.options import options_of
 from schema_guard.online_ddl.rewrite import Comment, Pass, rewrite, with_losses, with_parts
 from schema_guard.operations.backfilling import Fill
 from schema_guard.revisions.heads import refuse_two
@@ -45,7 +46,7 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
     if not environment.context_opts["revision_context"].command_args["autogenerate"]:
         return
     script = directives[0]
-    questioner = Questioner(list(environment.get_x_argument()))
+    questioner = Questioner(options_of(environment.config))
     detector = Autodetector(context, questioner)
     if not getattr(environment.config.cmd_opts, "autogenerate", False):  # `flask db check`
         script.upgrade_ops.ops = detector.completed(script.upgrade_ops.ops, Renames())
@@ -53,12 +54,18 @@ def propose(context: MigrationContext, _revision: object, directives: list[Any])
     if script.head == "head":
         refuse_two(environment.script, context.get_current_heads())
     found = detector.detect(script.upgrade_ops.ops)
-    if not found:
+    script.upgrade_ops.ops = detector.upgrade(found) if found else []
+    script.downgrade_ops.ops = detector.downgrade(found) if found else []
+
+
+def leave_out_empty(context: MigrationContext, _revision: object, directives: list[Any]) -> None:
+    """Write no revision that does nothing; called last, once hooks of the application have run."""
+    environment = context.environment_context
+    if environment is None or not getattr(environment.config.cmd_opts, "autogenerate", False):
+        return
+    if all(each.is_empty() for script in directives for each in script.upgrade_ops_list):
         directives[:] = []
         logger.info("No changes in schema detected.")
-        return
-    script.upgrade_ops.ops = detector.upgrade(found)
-    script.downgrade_ops.ops = detector.downgrade(found)
 
 
 class Autodetector:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from schema_guard.autogenerate.autodetector import propose
+from schema_guard.autogenerate.autodetector import leave_out_empty, propose
 from schema_guard.autogenerate.server_defaults import compare_default
 from schema_guard.core.store import include_name
 from schema_guard.online_ddl.render import include_object, render_item
@@ -12,7 +12,6 @@ GUARDS: dict[str, Any] = {
     "compare_server_default": compare_default,
     "include_name": include_name,
     "include_object": include_object,
-    "process_revision_directives": propose,
     "render_item": render_item,
     "transaction_per_migration": True,
 }
@@ -28,14 +27,15 @@ def settings(given: dict[str, Any]) -> dict[str, Any]:
     joined: dict[str, Callable[..., Any]] = {
         "include_name": _both,
         "include_object": _both,
-        "process_revision_directives": _one_after_the_other,
         "render_item": _first_answer,
     }
-    ours = {
+    hooks = propose, given.get("process_revision_directives"), leave_out_empty
+    ours: dict[str, Any] = {
         name: joined[name](GUARDS[name], theirs)
         for name, theirs in given.items()
         if name in joined and theirs is not None
     }
+    ours["process_revision_directives"] = _one_after_the_other(*filter(None, hooks))
     return GUARDS | given | ours
 
 
@@ -43,12 +43,12 @@ def _both(ours: Callable[..., bool], theirs: Callable[..., bool]) -> Callable[..
     return lambda *arguments: ours(*arguments) and theirs(*arguments)
 
 
-def _one_after_the_other(
-    ours: Callable[..., None], theirs: Callable[..., None]
-) -> Callable[..., None]:
+def _one_after_the_other(*hooks: Callable[..., None]) -> Callable[..., None]:
+    """Return one hook: that of the application gets the proposal, an empty one too, as in stock."""
+
     def each(*arguments: Any) -> None:
-        ours(*arguments)
-        theirs(*arguments)
+        for hook in hooks:
+            hook(*arguments)
 
     return each
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import click
 
 from schema_guard.core.errors import GuardError
+from schema_guard.core.options import Options
 from schema_guard.core.terminal import is_interactive
 
 # The flags, each for `KEY:VALUE` or for `KEY` alone, and what is said of them.
@@ -27,10 +28,10 @@ class Questioner:
     """Questions, answered by flags or by a person.
 
     Attributes:
-        flags: as in `rename=users.name:full_name`.
+        options: the flags of the command.
     """
 
-    flags: list[str]
+    options: Options
     unused: dict[tuple[str, str], str] = field(init=False)
     unanswered: list[str] = field(default_factory=list)
 
@@ -41,10 +42,8 @@ class Questioner:
             GuardError: one is not of its form, or is there twice.
         """
         self.unused = {}
-        for argument in self.flags:
-            flag, _, words = argument.partition("=")
-            if flag not in FLAGS:  # an -x argument of somebody else's
-                continue
+        given = [(flag, words) for flag in FLAGS for words in self.options.values(flag)]
+        for flag, words in given:
             key, colon, value = words.partition(":")
             wanted = "." in key if flag in {"rename", "drop", "fill"} else bool(key)
             if not wanted or bool(colon) != (not flag.startswith("drop")):

@@ -14,8 +14,8 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import URL, Engine, make_url
 
-from schema_guard.admin.backup import BACKUP, contents
 from schema_guard.admin.backup import backup as write_backup
+from schema_guard.admin.backup import contents
 from schema_guard.admin.backup import restore as restore_backup
 from schema_guard.admin.database import (
     check_ownership,
@@ -26,6 +26,7 @@ from schema_guard.admin.database import (
 from schema_guard.autogenerate.questioner import FLAGS
 from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError, trace
+from schema_guard.core.options import Options, given
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.base import product
@@ -33,28 +34,26 @@ from schema_guard.revisions.heads import rebase as rebase_head
 from schema_guard.revisions.script_directory import current_heads, script_directory, sound_revisions
 from schema_guard.runner import history
 from schema_guard.runner.connection import exclusive, migration_connection
-from schema_guard.runner.data_loss import ALLOW_LOSS
 from schema_guard.runner.interrupts import interruptible
 from schema_guard.runner.journal_entry import Step
 from schema_guard.runner.pending import at_head
-from schema_guard.runner.resume import RERUN, RESUME, SKIP
+from schema_guard.runner.resume import RERUN, SKIP
 
-# Options that env.py gets as `-x` arguments, which Python can give too, as in
-# `flask_migrate.upgrade(x_arg=["allow-edited"])` or
-# `flask_migrate.migrate(x_arg=["rename=users.name:full_name"])`.
+# The flags that commands get, see core/options.py.
 RESUMES = {
-    RESUME: f"{RERUN}|{SKIP} Have an interrupted revision run again from its start; or go on, and"
+    "resume": f"{RERUN}|{SKIP} Have an interrupted revision run again from its start; or go on, and"
     " leave out what was kept of it.",
 }
 ARGUMENTS: dict[str, dict[str, str]] = {
     "downgrade": RESUMES,
     "upgrade": {
         **RESUMES,
-        history.ALLOW_EDITED: "Run though revisions were edited or deleted after they were run.",
-        ALLOW_LOSS: "TABLE[.COLUMN] may be dropped with what it holds.",
-        BACKUP: "Back up the database first, a server's too.",
+        "allow-edited": "Run though revisions were edited or deleted after they were run.",
+        "allow-loss": "TABLE[.COLUMN] may be dropped with what it holds.",
+        "backup": "Back up the database first, a server's too.",
     },
     "migrate": FLAGS,
+    "revision": FLAGS,
 }
 
 
@@ -242,6 +241,7 @@ def extended(command: click.Command) -> click.Command:
     run: Any = command.callback
     arguments = ARGUMENTS.get(command.name or "", {})
     own = [option(argument, words) for argument, words in arguments.items()]
+    names = [argument.replace("-", "_") for argument in arguments]
     tells_more = any(parameter.name == "verbose" for parameter in command.params)
     if not tells_more:
         own.append(option("verbose", "Show the traceback of an error."))
@@ -249,18 +249,17 @@ def extended(command: click.Command) -> click.Command:
     @wraps(run)
     def callback(*args: Any, **kwargs: Any) -> Any:
         verbose = kwargs["verbose"] if tells_more else kwargs.pop("verbose")
-        given = []
-        for argument in arguments:
-            value = kwargs.pop(argument.replace("-", "_"))
-            given += (
-                [argument] if value is True else [f"{argument}={words}" for words in value or ()]
-            )
-        if given:
-            kwargs["x_arg"] = [*(kwargs["x_arg"] or ()), *given]
+        flags = {name: kwargs.pop(name) for name in names}
+        if command.name == "revision" and any(flags.values()) and not kwargs["autogenerate"]:
+            raise click.UsageError("The flags that answer questions go with --autogenerate.")
         try:
             if command.name == "check":
                 manifest.check()
-            with interruptible(), sound_revisions():
+            with ExitStack() as stack:
+                if command.name not in OWN:  # `prepare` calls Flask-Migrate's functions, as Python
+                    stack.enter_context(given(Options(**flags)))
+                stack.enter_context(interruptible())
+                stack.enter_context(sound_revisions())
                 return run(*args, **kwargs)
         except GuardError as error:
             if verbose:

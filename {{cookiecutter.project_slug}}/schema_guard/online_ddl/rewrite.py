@@ -28,14 +28,10 @@ from schema_guard.sql.parser import facts_of
 LONGEST_NAME = 63  # PostgreSQL cuts the rest without a word
 
 
-class Block(MigrateOperation):
-    """Operations within a `with`."""
+class Block(ops.OpContainer):
+    """Operations within a `with`; Alembic's Rewriter finds them there."""
 
     opened = ""
-
-    def __init__(self, operations: list[Any]) -> None:
-        """Take what is in it."""
-        self.ops = operations
 
 
 class AutocommitBlock(Block):

@@ -25,7 +25,6 @@ from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import allowance
 from schema_guard.runner.repeatable import repeatable
 
-ALLOW_LOSS = "allow-loss"
 DROP = re.compile(r"\bDROP\b", re.IGNORECASE)
 # What a rollback takes back on MySQL and MariaDB.
 CHANGES_ROWS = re.compile(r"\s*(\(|DELETE|INSERT|REPLACE|SELECT|UPDATE|WITH)", re.IGNORECASE)
@@ -91,7 +90,7 @@ class LossError(GuardError):
         else:
             lines = "".join(f"\n  {loss}" for loss in losses)
             first = f"This upgrade would drop what holds data:{lines}\n{kept}"
-        flags = " ".join(f"--{ALLOW_LOSS} {shlex.quote(loss.what)}" for loss in losses)
+        flags = " ".join(f"--allow-loss {shlex.quote(loss.what)}" for loss in losses)
         rules = sorted({loss.rule for loss in losses})
         comments = "".join(
             f"\n    # schema_guard: allow {rule} -- why nobody needs them" for rule in rules

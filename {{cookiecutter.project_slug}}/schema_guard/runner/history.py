@@ -26,8 +26,6 @@ from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner.journal_entry import Step
 from schema_guard.runner.lock import whoami
 
-ALLOW_EDITED = "allow-edited"
-
 
 @dataclass
 class Run:

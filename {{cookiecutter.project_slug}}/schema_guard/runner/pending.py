@@ -12,6 +12,7 @@ from sqlalchemy import Connection, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard import compat
+from schema_guard.core.options import options_of
 from schema_guard.core.store import journal
 from schema_guard.dialects.sqlite import refuse_leftovers
 from schema_guard.revisions.script_directory import current_heads
@@ -52,7 +53,7 @@ def has_nothing_to_do(context: Any, connection: Connection) -> bool:
     migration_context = context.get_context()
     plan = compat.plan_of(migration_context)
     # Whoever allows edited revisions has them recorded.
-    allows = history.ALLOW_EDITED in context.get_x_argument()
+    allows = options_of(context.config).allow_edited
     if compat.command_of(migration_context) != "upgrade" or allows:
         return False
     limit_waits(connection)

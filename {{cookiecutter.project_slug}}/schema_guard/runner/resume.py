@@ -4,6 +4,7 @@ Promise: what the journal says of it is what there is, or nothing is run.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,6 @@ from schema_guard.runner.journal_entry import (
 )
 
 # How a person has an interrupted revision go on, by `--resume`.
-RESUME = "resume"
 RERUN, SKIP = "rerun", "skip"
 
 
@@ -145,20 +145,21 @@ class Earlier:
         return self.lost
 
 
-def way(given: set[str]) -> str:
+def way(given: Iterable[str]) -> str:
     """Return how a person has an interrupted revision go on; empty if nothing was said.
 
     Raises:
         GuardError: there is no such way.
     """
-    if not given:
+    ways = sorted(set(given))
+    if not ways:
         return ""
-    if len(given) > 1 or not given <= {RERUN, SKIP}:
+    if len(ways) > 1 or ways[0] not in {RERUN, SKIP}:
         raise GuardError(
-            f"{RESUME}={','.join(sorted(given))} is not a way to go on with a revision. Nothing was"
-            f" run. Say {RESUME}={RERUN} or {RESUME}={SKIP}."
+            f"resume={','.join(ways)} is not a way to go on with a revision. Nothing was"
+            f" run. Say resume={RERUN} or resume={SKIP}."
         )
-    return next(iter(given))
+    return ways[0]
 
 
 def read(connection: Connection, step: Step, resume: str = "") -> Earlier:

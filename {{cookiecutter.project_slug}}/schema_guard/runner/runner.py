@@ -22,14 +22,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard import compat
-from schema_guard.admin.backup import BACKUP, backup_first
+from schema_guard.admin.backup import backup_first
 from schema_guard.core.errors import GuardError
 from schema_guard.core.listeners import listening
+from schema_guard.core.options import options_of
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.sqlite import IMMEDIATE, refuse_leftovers
 from schema_guard.runner import history, resume
 from schema_guard.runner.connection import changes_schema, exclusive
-from schema_guard.runner.data_loss import ALLOW_LOSS, LossError, Losses
+from schema_guard.runner.data_loss import LossError, Losses
 from schema_guard.runner.error_hints import explain
 from schema_guard.runner.failure_report import ended
 from schema_guard.runner.first_error import FirstError
@@ -73,7 +74,7 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
     losses = Losses(connection)
     run = GuardedRun(connection, Journal(connection), history.Record(connection), losses)
     losses.is_resuming = run.journal.is_resuming
-    run.journal.resume = losses.resume = resume.way(given(context.get_x_argument(), resume.RESUME))
+    run.journal.resume = losses.resume = resume.way(options_of(context.config).resume)
     with ExitStack() as stack:
         stack.enter_context(run.journal.watch())
         stack.enter_context(losses.watch())
@@ -143,10 +144,10 @@ class GuardedRun:
         """Have each of Alembic's steps told to `begin` before it is run."""
         migration_context = context.get_context()
         plan = compat.plan_of(migration_context)
-        arguments = context.get_x_argument()
-        self.back_up = BACKUP in arguments
-        self.losses.allowed |= given(arguments, ALLOW_LOSS)
-        allowed = history.ALLOW_EDITED in arguments
+        options = options_of(context.config)
+        self.back_up = options.backup
+        self.losses.allowed |= set(options.allow_loss)
+        allowed = options.allow_edited
         command = compat.command_of(migration_context)
         if command != "stamp":  # a function of somebody's own is taken for an upgrade
             refuses = command != "downgrade" or allowed
@@ -234,12 +235,6 @@ class GuardedRun:
             self.connection.commit()
         except SQLAlchemyError:  # this user may not write, say; that it failed is said in any case
             self.connection.rollback()
-
-
-def given(arguments: list[str], name: str) -> set[str]:
-    """Return the values of `-x` arguments of a name."""
-    pairs = (argument.partition("=") for argument in arguments)
-    return {value for key, _, value in pairs if key == name}
 
 
 @contextmanager
