@@ -6,6 +6,7 @@ A variable that a version of a server does not know is left out. What bounds a w
 stays: see runner/lock_timeout.py.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -67,6 +68,11 @@ def new_connection(engine: Engine) -> Iterator[Connection]:
         _migrates.reset(token)
     with Connection(engine, connection=pooled) as connection:
         try:
+            if threading.active_count() > 1:
+                # SQLAlchemy asks a server for its version and the like but once, on the first
+                # connection of an engine. Only who connects by the same pool waits for that.
+                connection.dialect.initialize(connection)
+                connection.rollback()
             lift_limits(connection)
             yield connection
         finally:
