@@ -2,9 +2,9 @@
 
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy import SQLAlchemy, model
 from sqlalchemy import Double, MetaData, Numeric, String
 from sqlalchemy.orm import DeclarativeBase, registry
 
@@ -43,5 +43,20 @@ class Base(DeclarativeBase):
     )
 
 
-db = SQLAlchemy(model_class=Base)
+if TYPE_CHECKING:
+    # mypy takes `class Order(db.Model)` only where `db` is a class. Here it is one whose own type
+    # is SQLAlchemy, so that `db.session` and the like are what they are below.
+    class Extension(type, SQLAlchemy):
+        """What `db` is."""
+
+    class db(metaclass=Extension):
+        """The database."""
+
+        class Model(Base, model.Model):
+            """Base, with Flask-SQLAlchemy's names of tables and `query`."""
+
+            __abstract__ = True
+
+else:
+    db = SQLAlchemy(model_class=Base)
 migrate = SchemaGuard(directory=str(ROOT / "migrations"))

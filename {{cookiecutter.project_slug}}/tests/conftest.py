@@ -101,20 +101,20 @@ def transaction(app: Flask) -> Iterator[None]:
 
 
 @pytest.fixture
-def session(app: Flask, transaction: None) -> Iterator[Session]:  # noqa: ARG001
+def session(app: Flask, transaction: None) -> Iterator[Session]:
     """Return the database session that the application uses, within its context."""
     with app.app_context():
         yield db.session()
 
 
 @pytest.fixture
-def client(app: Flask, transaction: None) -> FlaskClient:  # noqa: ARG001
+def client(app: Flask, transaction: None) -> FlaskClient:
     """Return a client that makes requests without a server."""
     return app.test_client()
 
 
 @pytest.fixture
-def runner(app: Flask, transaction: None) -> FlaskCliRunner:  # noqa: ARG001
+def runner(app: Flask, transaction: None) -> FlaskCliRunner:
     """Return a runner for the `flask` commands."""
     return app.test_cli_runner()
 

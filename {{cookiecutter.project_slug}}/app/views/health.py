@@ -23,7 +23,7 @@ def ready() -> tuple[dict[str, Any], int]:
     try:
         found = readiness.check(db.session.connection())
     except SQLAlchemyError as error:
-        current_app.logger.error("not ready: %s", readiness.cause(error))  # noqa: TRY400 - often
+        current_app.logger.error("not ready: %s", readiness.cause(error))
         return {"status": "unavailable", "reason": readiness.not_ready(error)}, 503
     if not found.ready:
         return {"status": "unavailable", "reason": found.revision}, 503

@@ -18,6 +18,6 @@ def home() -> str:
         dbms, state = readiness.server(connection), readiness.check(connection)
     except SQLAlchemyError as error:
         cause = readiness.cause(error)
-        current_app.logger.error("the home page found no database: %s", cause)  # noqa: TRY400
+        current_app.logger.error("the home page found no database: %s", cause)
         dbms, state = None, None
     return render_template("home.html", dbms=dbms, state=state, models_path=models.__path__[0])
