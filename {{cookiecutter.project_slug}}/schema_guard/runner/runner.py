@@ -39,6 +39,7 @@ from schema_guard.runner.journal import Journal
 from schema_guard.runner.lock_timeout import may_be_tried_again, pause
 from schema_guard.runner.pending import has_nothing_to_do
 from schema_guard.runner.schema_snapshot import schema_version
+from schema_guard.runner.sessions import OwnConnections
 
 READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
 
@@ -79,6 +80,7 @@ def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any])
         stack.enter_context(run.journal.watch())
         stack.enter_context(losses.watch())
         stack.enter_context(run.errors.watch())
+        stack.enter_context(run.own.watch())
         try:
             if connection.dialect.name == "sqlite":
                 refuse_leftovers(connection, resume.noted(connection))
@@ -139,6 +141,7 @@ class GuardedRun:
         """Remember the session that holds the migration lock."""
         self.session = Session.of(self.connection)
         self.errors = FirstError(self.connection)
+        self.own = OwnConnections(self.connection)
 
     def follow(self, context: Any) -> None:
         """Have each of Alembic's steps told to `begin` before it is run."""
@@ -199,7 +202,7 @@ class GuardedRun:
 
         @wraps(migrate)  # Alembic logs its name
         def run(**arguments: Any) -> None:
-            with self.journal.note(), self.losses.note():
+            with self.journal.note(), self.losses.note(), self.own.bound():
                 migrate(**arguments)
             self.complete()
 
