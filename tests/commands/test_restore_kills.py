@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import servers
-from processes import start
+from processes import read_until, start
 from projects import Project, prepared
-from servers import Server
+from servers import Server, connect
+from sqlalchemy import make_url
 
 # Where the file stands still, until the test has done what it wants.
 BEFORE = {
@@ -29,9 +30,10 @@ def client_programs(any_project: Project, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(any_project.environ, "PATH", path)
 
 
-def with_a_pause(file: Path, server: Server) -> Path:
+def with_a_pause(file: Path, server: Server, pause: str = "") -> Path:
     """Return a copy of a backup that takes its time in the middle; nothing checks its bytes."""
-    place, pause, _ = BEFORE[server.is_postgresql]
+    place, usual, _ = BEFORE[server.is_postgresql]
+    pause = pause or usual
     body, _, last = file.read_bytes().rpartition(TRAILER)
     told = json.loads(last)
     told.pop("sha256")
@@ -101,6 +103,33 @@ def test_a_restore_that_is_interrupted(
         assert restored.status == 0, restored.output
         assert any_project.flask("db", "upgrade", **environ).status == 0
     assert any_project.query(USERS, **environ) == before
+
+
+@pytest.mark.parametrize("dbms", ["mariadb"])
+def test_commands_wait_for_a_restore(any_project: Project, server: Server, tmp_path: Path) -> None:
+    """Elsewhere it is one transaction: nobody sees a part of it."""
+    url = prepared(any_project, server, "waits", seeded=True)
+    file = tmp_path / "saved"
+    assert any_project.flask("db", "backup", str(file), DATABASE_URL=url).status == 0
+    slow = with_a_pause(file, server, "DO GET_LOCK('pause', 60);\n")
+    with connect(make_url(url)) as other:
+        other.exec_driver_sql("DO GET_LOCK('pause', 0)")
+        restore = start(any_project, "db", "restore", str(slow), "--yes", DATABASE_URL=url)
+        names = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'DO GET_LOCK%'"
+        servers.wait_until(lambda: server.query(names) == [1])
+        late = any_project.flask("db", "upgrade", DATABASE_URL=url, MIGRATION_WAIT="0")
+        waiting = [
+            start(any_project, "db", *command, DATABASE_URL=url)
+            for command in (["upgrade"], ["current"])
+        ]
+        for process in waiting:
+            read_until(process, "Waiting: another migration runs")
+    for process in (restore, *waiting):
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+    assert output.endswith("0001 (head)\n")
+    assert late.status == 1
+    assert "Another migration of" in late.output
 
 
 def test_a_database_that_was_lost_comes_back(

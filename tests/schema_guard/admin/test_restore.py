@@ -18,9 +18,10 @@ import sqlalchemy as sa
 from schema_guard import GuardError
 from schema_guard.admin.backup import backup, backup_first, contents, restore
 from schema_guard.admin.dump import TRAILER, Contents
+from schema_guard.core.listeners import listening
 from schema_guard.core.private_files import PART, private_file, private_folder
 from schema_guard.runner.connection import migration_connection
-from services import Service
+from services import Service, connect_args
 
 # Texts that a reader of dumps may take for something else.
 TEXTS = [
@@ -244,6 +245,35 @@ def test_a_version_table_of_another_name(service: Service, tmp_path: Path) -> No
     assert service.column("SELECT version_num FROM schema_version") == ["0001"]
 
 
+def test_a_migration_right_before_the_copy(service: Service, tmp_path: Path) -> None:
+    """What a backup says of its revision is what it holds, though that has just changed."""
+    service.app.instance_path = str(tmp_path / "instance")
+    service.write(1, MADE, "pass")
+    service.upgrade()
+    if service.dialect == "sqlite":
+        service.run("PRAGMA journal_mode = WAL")  # so that somebody can write meanwhile
+    other = sa.create_engine(service.engine.url, connect_args=connect_args(service.engine.url))
+    migrated = []
+
+    def migrate(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "version_num" in statement and not migrated:
+            migrated.append(True)
+            with other.begin() as connection:
+                connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
+                connection.execute(sa.text("INSERT INTO notes (id) VALUES (7)"))
+
+    with listening((service.engine, "after_cursor_execute", migrate)):
+        file = save(service)
+    other.dispose()
+    assert migrated
+    found = read(service, file)
+    revision = "0002" if (found.rows.get("notes") or found.rows.get("public.notes")) else "0001"
+    assert found.revision == revision
+    assert f"-{revision}-" in file.name
+    bring_back(service, file)
+    assert service.column("SELECT version_num FROM alembic_version") == [revision]
+
+
 @pytest.mark.parametrize("dbms", ["sqlite"])
 def test_what_is_not_in_the_file_yet_is_not_lost(filled: Service, tmp_path: Path) -> None:
     file = save(filled, tmp_path / "copy.db")
@@ -289,6 +319,7 @@ def test_what_a_killed_process_left_is_deleted(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from pathlib import Path
+from schema_guard.core.listeners import listening
 from schema_guard.core.private_files import private_file
 with private_file(Path(sys.argv[1])) as part:
     part.write_bytes(b"rows")

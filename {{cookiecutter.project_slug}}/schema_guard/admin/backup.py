@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.admin import dump, load, restore_marker, sqlite_copy
-from schema_guard.admin.dump import Contents
+from schema_guard.admin.dump import Contents, told
 from schema_guard.core.errors import GuardError, cause
 from schema_guard.core.private_files import private_file, private_folder
 from schema_guard.core.redaction import shown
@@ -71,9 +71,9 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
         GuardError: it failed; there is no file then.
     """
     connection.rollback()
-    revision = ", ".join(current_heads(connection)) or "base"
-    connection.rollback()
-    chosen = path or _new(connection, revision)
+    folder, now = _folder(connection), datetime.now(UTC)  # before the transaction of the copy
+    revision = told(current_heads(connection))
+    chosen = path or _file(connection, folder, revision, now)
     try:
         if path is None:
             private_folder(chosen.parent)
@@ -81,15 +81,20 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
         if chosen.exists():
             raise GuardError(f"{path} exists already: name another file. Nothing was written.")
         with private_file(chosen) as part:
-            if connection.dialect.name == "sqlite":
+            if connection.dialect.name == "sqlite":  # in the transaction that has read the revision
                 sqlite_copy.write(connection, part)
             else:
-                dump.write(connection, part, revision)
+                connection.rollback()
+                revision = dump.write(connection, part)
+        if path is None:  # somebody has migrated it meanwhile
+            chosen = chosen.replace(_file(connection, folder, revision, now))
     except (OSError, sqlite3.Error) as error:
         raise GuardError(
             f"No backup of {shown(connection.engine.url)} in {chosen.parent}:"
             f" {cause(error)}. Nothing was changed. Make room there, or have it writable."
         ) from error
+    finally:
+        connection.rollback()
     return chosen
 
 
@@ -236,11 +241,11 @@ def _name(connection: Connection) -> str:
     return Path(connection.engine.url.database or "").stem
 
 
-def _new(connection: Connection, revision: str) -> Path:
-    folder = _folder(connection)
+def _file(connection: Connection, folder: Path | None, revision: str, now: datetime) -> Path:
+    """Return the file that a backup goes to by default."""
     if folder is None:
         raise GuardError("A database in memory cannot be backed up.")
-    taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    taken = now.strftime("%Y%m%dT%H%M%S%fZ")
     suffix = "db" if connection.dialect.name == "sqlite" else "sql"
     short = re.sub(r"[^\w.]+", "+", revision)
     return folder / f"{_name(connection)}-{short}-{taken}.{suffix}"

@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from sqlalchemy import Connection, func, select, table, text
 from schema_guard.admin.client_programs import mysqldump, pg_dump
 from schema_guard.core.errors import GuardError
 from schema_guard.core.store import all_tables, count_rows, version_table
+from schema_guard.revisions.script_directory import current_heads
 
 TRAILER = b"-- schema_guard: "
 # As much of the end of a file holds the last line.
@@ -28,6 +29,7 @@ LONGEST_TRAILER = 2**22
 # Within as many bytes a dump says that it is one.
 FRAME = 4096
 DUMPED_ROW = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` ")
+DUMPED_REVISION = re.compile(rb"VALUES \('([^']*)'\)")
 # What a dump of the program itself begins with, and ends with.
 FRAMES = {
     "postgresql": (rb"-- PostgreSQL database dump\r?\n", rb"-- PostgreSQL database dump complete"),
@@ -56,27 +58,45 @@ class Contents:
         )
 
 
-def write(connection: Connection, path: Path, revision: str) -> None:
+@dataclass
+class Dump:
+    """What a program writes, and what it is known to hold when all lines have been read."""
+
+    lines: Iterator[bytes]
+    rows: dict[str, int]
+    revisions: list[str]
+
+
+def told(revisions: Iterable[str]) -> str:
+    """Return where a database is, as a backup says it."""
+    return ", ".join(revisions) or "base"
+
+
+def write(connection: Connection, path: Path) -> str:
     """Write all that a server's database holds to a file that exists.
+
+    Returns:
+        The revision that it is at there.
 
     Raises:
         GuardError: the program failed, or another database answered it.
         OSError: the file cannot be written.
     """
-    dump = _dump_postgresql if connection.dialect.name == "postgresql" else _dump_mysql
+    begin = _dump_postgresql if connection.dialect.name == "postgresql" else _dump_mysql
     with path.open("r+b") as file:
         checksum = hashlib.sha256()
-        with dump(connection) as (lines, rows):
-            for line in lines:
+        with begin(connection) as dump:
+            for line in dump.lines:
                 checksum.update(line)
                 file.write(line)
-        contents = Contents(revision, rows, checksum.hexdigest())
+        contents = Contents(told(dump.revisions), dump.rows, checksum.hexdigest())
         file.write(TRAILER + json.dumps(asdict(contents)).encode() + b"\n")
+    return contents.revision
 
 
 @contextmanager
-def _dump_postgresql(connection: Connection) -> Iterator[tuple[Iterator[bytes], dict[str, int]]]:
-    """Give the lines of a dump and the rows of the same moment.
+def _dump_postgresql(connection: Connection) -> Iterator[Dump]:
+    """Give the lines of a dump, the rows and the revision of the same moment.
 
     It imports the snapshot of the guard's transaction, which no other database knows.
     """
@@ -84,18 +104,18 @@ def _dump_postgresql(connection: Connection) -> Iterator[tuple[Iterator[bytes], 
     connection.execution_options(isolation_level="REPEATABLE READ")
     try:
         snapshot = connection.scalar(text("SELECT pg_export_snapshot()"))
-        rows = count_rows(connection)
+        rows, revisions = count_rows(connection), current_heads(connection)
         arguments = ["--no-owner", "--no-privileges", f"--snapshot={snapshot}", "--encoding=UTF8"]
         with program.output(*arguments) as lines:
-            yield lines, rows
+            yield Dump(lines, rows, list(revisions))
     finally:
         connection.rollback()
         connection.execution_options(isolation_level=connection.default_isolation_level)
 
 
 @contextmanager
-def _dump_mysql(connection: Connection) -> Iterator[tuple[Iterator[bytes], dict[str, int]]]:
-    """Give the lines of a dump, and the rows in it, which are counted as they are read.
+def _dump_mysql(connection: Connection) -> Iterator[Dump]:
+    """Give the lines of a dump; its rows are counted, and its revision found, as they are read.
 
     Every row is read on the condition that the guard's session holds a lock of a random name,
     which no other server knows; where it does not, the program fails.
@@ -118,11 +138,12 @@ def _dump_mysql(connection: Connection) -> Iterator[tuple[Iterator[bytes], dict[
         "--default-character-set=utf8mb4",
         f"--where=IF(IS_USED_LOCK('{token}') = {number}, 1, (SELECT 1 UNION SELECT 2))",
     ]
-    rows = dict.fromkeys(names, 0)
+    dump = Dump(iter(()), dict.fromkeys(names, 0), [])
     try:
         with program.output(*arguments, str(database)) as lines:
-            yield _counting(lines, rows), rows
-        if at_revision and not rows[versions]:  # without rows there was nothing to refuse
+            dump.lines = _counting(lines, dump, versions)
+            yield dump
+        if at_revision and not dump.rows[versions]:  # without rows there was nothing to refuse
             raise GuardError(f"{program.name} has connected to another server.")
     finally:
         connection.rollback()
@@ -130,17 +151,26 @@ def _dump_mysql(connection: Connection) -> Iterator[tuple[Iterator[bytes], dict[
         connection.commit()
 
 
-def _counting(lines: Iterator[bytes], rows: dict[str, int]) -> Iterator[bytes]:
-    """Pass on the lines of a dump of MySQL or MariaDB, and count the rows that it inserts."""
+def _counting(lines: Iterator[bytes], dump: Dump, versions: str) -> Iterator[bytes]:
+    """Pass on the lines of a dump of MySQL or MariaDB, and count the rows that it inserts.
+
+    Args:
+        lines: of the program.
+        dump: gets the rows, and the revisions.
+        versions: the table of the revisions.
+    """
     found: Counter[str] = Counter()
     within_body = False  # of a trigger or routine, which may insert too
     for line in lines:
         if line.startswith(b"DELIMITER "):
             within_body = line.split()[1] != b";"
         elif not within_body and (match := DUMPED_ROW.match(line)):
-            found[match[1].decode().replace("``", "`")] += 1
+            name = match[1].decode().replace("``", "`")
+            found[name] += 1
+            if name == versions and (revision := DUMPED_REVISION.search(line)):
+                dump.revisions.append(revision[1].decode())
         yield line
-    rows.update({name: found[name] for name in rows})
+    dump.rows.update({name: found[name] for name in dump.rows})
 
 
 def contents(path: Path, backend: str) -> Contents:

@@ -38,10 +38,11 @@ def end(connection: Connection) -> None:
     connection.commit()
 
 
+def exists(connection: Connection) -> bool:
+    """Return whether there is a note: a restore is running, or was interrupted."""
+    return backend(connection.dialect) == "mysql" and inspect(connection).has_table(restore.name)
+
+
 def read(connection: Connection) -> Any:
     """Return the row of a restore that is not complete; None if there is none."""
-    if backend(connection.dialect) != "mysql":
-        return None
-    if not inspect(connection).has_table(restore.name):
-        return None
-    return connection.execute(select(restore)).first()
+    return connection.execute(select(restore)).first() if exists(connection) else None

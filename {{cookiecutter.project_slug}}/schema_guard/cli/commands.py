@@ -109,15 +109,16 @@ def prepare(wait: float) -> None:
     heads = scripts.get_heads()
     created = create_database(engine.url, wait)
     with migration_connection(engine, locked=False) as connection, ExitStack() as stack:
-        if not at_head(connection, heads):
+        ready = at_head(connection, heads)
+        if not ready:
             stack.enter_context(exclusive(connection))
         before = current_heads(connection)
         check_ownership(connection, before, scripts)
         settle(connection)
-        if set(before) != set(heads):
-            flask_migrate.upgrade()
-        else:
+        if ready:
             history.report_changes(connection, scripts, allowed=False)
+        else:
+            flask_migrate.upgrade()
     database = f"{'created' if created else 'existing'} {product(engine.dialect)} database"
     revision = ", ".join(heads)
     done = f"at {revision} already" if set(before) == set(heads) else f"migrated to {revision}"

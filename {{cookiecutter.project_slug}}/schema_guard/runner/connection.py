@@ -15,6 +15,7 @@ from flask import current_app
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard.admin import restore_marker
 from schema_guard.dialects.base import backend, check_server
 from schema_guard.dialects.connection_errors import connection_failed
 from schema_guard.dialects.limits import new_connection
@@ -48,8 +49,8 @@ def migration_connection(
 
     Raises:
         GuardError: the server cannot be reached, or is older than what the migrations are tested
-            on; or another migration has the lock for too long; or a restore is not complete; or a
-            statement fails.
+            on; or another migration, or a restore, has the lock for too long; or a restore was
+            interrupted; or a statement fails.
     """
     outer = _held.connection
     if outer is not None and outer.engine.url == engine.url:
@@ -60,13 +61,16 @@ def migration_connection(
     try:
         with session(engine) as connection, cancellable(connection):
             check_server(connection)
-            if not locked:
-                if not restoring:
-                    refuse_interrupted_restore(connection)
-                yield connection
+            if locked:
+                with exclusive(connection, restoring=restoring):
+                    yield connection
                 return
-            with exclusive(connection, restoring=restoring):
-                yield connection
+            restores = restore_marker.exists(connection)
+            connection.rollback()
+            if restores:
+                with exclusive(connection):  # wait for it if it is running
+                    pass
+            yield connection
     except SQLAlchemyError as error:
         raise connection_failed(engine.url, error) from error
 

@@ -8,11 +8,10 @@ from sqlalchemy import Connection
 from schema_guard.admin import restore_marker
 from schema_guard.core.errors import GuardError
 from schema_guard.core.redaction import shown
-from schema_guard.runner.lock import lock_of
 
 
 def refuse_interrupted_restore(connection: Connection) -> None:
-    """Refuse a database of which a restore is not complete.
+    """Refuse a database of which a restore is not complete; under the lock that restores hold.
 
     Raises:
         GuardError: it is so; the way on is said.
@@ -21,16 +20,10 @@ def refuse_interrupted_restore(connection: Connection) -> None:
     connection.rollback()
     if row is None:
         return
-    name = shown(connection.engine.url)
     since = f"{row.started_at:%Y-%m-%d %H:%M:%S} UTC"
-    lock = lock_of(connection)
-    if lock is not None and not lock.acquire():
-        raise GuardError(f"A restore of {row.file} into {name} has been running since {since}.")
-    if lock is not None:
-        lock.release()
     before = f", {row.previous}" if row.previous else ""
     raise GuardError(
-        f"A restore of {row.file} into {name}, begun {since}, was interrupted: the database may"
-        " hold a part of it only. Nothing was changed. Run it again, or restore the backup taken"
-        f" before it{before}:\n  flask db restore {row.file}"
+        f"A restore of {row.file} into {shown(connection.engine.url)}, begun {since}, was"
+        " interrupted: the database may hold a part of it only. Nothing was changed. Run it again,"
+        f" or restore the backup taken before it{before}:\n  flask db restore {row.file}"
     )

@@ -3,7 +3,8 @@
 Promise: who has nothing to do waits for nobody. Replicas whose database is at head start at once,
 while another process holds the lock, to migrate to a newer release, say. Only what is committed is
 seen. So a database that is half-way, where statements that change the schema cannot be undone, is
-never taken for one at head: the journal says so before the first of them runs.
+never taken for one at head: the journal, or the note of a restore, says so before the first of them
+runs. It is looked for after the revision has been read, which may be a part of a backup.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard import compat
+from schema_guard.admin import restore_marker
 from schema_guard.core.options import options_of
 from schema_guard.core.store import journal
 from schema_guard.dialects.sqlite import refuse_leftovers
@@ -21,7 +23,7 @@ from schema_guard.runner.lock_timeout import limit_waits
 
 
 def at_head(connection: Connection, heads: list[str]) -> bool:
-    """Return whether a database is at the heads of the code, and no revision is half-way.
+    """Return whether a database is at the heads of the code, and nothing is half-way.
 
     What cannot be looked up now, since whoever has the lock is changing it, is not.
 
@@ -72,7 +74,9 @@ def has_nothing_to_do(context: Any, connection: Connection) -> bool:
 
 
 def half(connection: Connection) -> bool:
-    """Return whether a revision is half-way: it is being run, or was stopped."""
+    """Return whether a revision or a restore is half-way: it is being run, or was stopped."""
+    if restore_marker.exists(connection):
+        return True
     if not inspect(connection).has_table(journal.name):
         return False
     return connection.execute(select(journal.c.number).limit(1)).first() is not None

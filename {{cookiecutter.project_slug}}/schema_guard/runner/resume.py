@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from schema_guard import compat
 from schema_guard.core.errors import GuardError
-from schema_guard.core.store import journal, stored
+from schema_guard.core.store import journal, make_tables, stored
 from schema_guard.revisions.checksum import means_the_same
 from schema_guard.runner import answers, schema_snapshot
 from schema_guard.runner.journal_entry import (
@@ -212,6 +212,19 @@ def read(connection: Connection, step: Step, resume: str = "") -> Earlier:
         " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
         " that the database is then at."
     )
+
+
+def refuse_half_done(connection: Connection) -> None:
+    """Refuse a database of which a revision is half done, though a command has none to run.
+
+    Raises:
+        GuardError: one is; the way on is said.
+    """
+    if stored(connection, journal) is None:
+        return
+    read(connection, Step("", ""))
+    make_tables(connection)  # another version may have made them
+    take_back(connection, 0)  # of what there is, nothing was kept
 
 
 def noted(connection: Connection) -> str:

@@ -165,6 +165,8 @@ class GuardedRun:
             pending = list(plan(heads, of))
             if self.reasons and not pending:
                 raise GuardError(self.reasons[0])
+            if command != "stamp" and not pending:
+                resume.refuse_half_done(self.connection)
             for number, step in enumerate(pending):
                 if number == 0 and history.upgrades(step) and not self.prepared:
                     from schema_guard.runner import preflight  # noqa: PLC0415 - seldom needed
