@@ -253,7 +253,7 @@ def test_a_migration_right_before_the_copy(service: Service, tmp_path: Path) -> 
     if service.dialect == "sqlite":
         service.run("PRAGMA journal_mode = WAL")  # so that somebody can write meanwhile
     other = sa.create_engine(service.engine.url, connect_args=connect_args(service.engine.url))
-    migrated = []
+    migrated: list[bool] = []
 
     def migrate(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if "version_num" in statement and not migrated:
