@@ -299,6 +299,13 @@ def test_a_decorated_downgrade_can_be_allowed(service: Service) -> None:
     assert service.findings() == []
 
 
+def test_a_file_is_read_in_its_own_encoding(service: Service) -> None:
+    path = service.write(2, "op.execute('SELECT 1')", "op.execute('SELECT 2')")
+    text = path.read_text(encoding="utf-8")
+    path.write_bytes(f"# coding: latin-1\n# Zo\xeb\n{text}".encode("latin-1"))
+    assert service.findings() == []
+
+
 @pytest.mark.parametrize(
     ("upgrade", "downgrade"),
     [

@@ -36,6 +36,11 @@ RECIPES = [
         "op.add_column('posts', sa.Column('x', sa.Integer, sa.ForeignKey('s.users.id', name='fkx', deferrable=True)))",
         "op.create_foreign_key(op.f('fkx'), 'posts', 'users', ['x'], ['id'], referent_schema='s', deferrable=True",
     ),
+    (
+        "M",
+        "op.alter_column('users', 'status', existing_type=sa.String(20), nullable=False, existing_server_default=sa.text(\"'XXX'\"))",
+        "existing_server_default=sa.text(\"'XXX'\")",
+    ),
     ("P", "op.create_check_constraint('even', 'users', 'id % 2 = 0')", "'id % 2 = 0'"),
     (
         "P",
@@ -83,3 +88,29 @@ def test_a_recipe_leaves_nothing_out(service: Service, dialect: str, body: str, 
     service.write(2, body, NO_WAY_BACK)
     judged = service.lint(dialect=DIALECTS[dialect])
     assert words in "\n".join(finding.recipe for _, finding in judged.findings)
+
+
+NAMELESS = """
+class Nameless(sa.types.UserDefinedType):
+    def __repr__(self):
+        raise TypeError("no name")
+op.add_column('users', sa.Column('x', Nameless(), nullable=False))
+op.alter_column('users', 'email', type_=sa.Text(), existing_type=Nameless())
+op.drop_column('users', 'age')"""
+
+
+@pytest.mark.parametrize("dbms", ["sqlite"])
+@pytest.mark.parametrize("dialect", DIALECTS.values())
+def test_a_recipe_that_cannot_be_written_is_said_in_words(service: Service, dialect: str) -> None:
+    write_base(service)
+    service.write(2, NAMELESS, NO_WAY_BACK)
+    found = {each.rule: each for _, each in service.lint(dialect=dialect).findings}
+    assert found["add-not-null"].what == "users.x"
+    first, *words = found["add-not-null"].recipe.splitlines()
+    assert first.startswith("# The code for this operation could not be written")
+    assert (
+        "# nullable; require it in the next release. Or give it a `server_default`,"
+        in "\n".join(words)
+    )
+    assert all(line.startswith("#") for line in words)
+    assert found["drop-column"].what == "users.age"

@@ -4,6 +4,7 @@ A rule is a function: for one recorded operation of a revision it gives its find
 it is about (such as `users.bio`) and the code that does the same without the danger.
 """
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy.types import NullType
 
 from schema_guard import compat
 from schema_guard.dialects.base import backend
+from schema_guard.lint.docs import section
 from schema_guard.lint.schema_state import SchemaState
 from schema_guard.online_ddl.render import render_item
 from schema_guard.online_ddl.rewrite import Block, Comment, in_place, rewrite
@@ -28,6 +30,7 @@ SERVERS = ("postgresql", "mysql")
 # What SQLite's ALTER TABLE does not know.
 IN_BATCH = ops.AddConstraintOp, ops.AlterColumnOp, ops.DropConstraintOp
 EVERYWHERE = (*SERVERS, "sqlite")
+NO_RECIPE = "The code for this operation could not be written. From RULES.md:"
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def find(context: RuleContext) -> Iterator[Finding]:
     for recorded in context.operations:
         for each in RULES.values():
             if context.backend in each.backends:
-                for what, recipe in each.find(recorded, context):
+                for what, recipe in _found(each, recorded, context):
                     yield Finding(each.name, each.danger, what, recipe, recorded.line, recorded)
         if isinstance(recorded.operation, ops.CreateTableOp) or is_raw(recorded, "create-table"):
             context.made.add(recorded.table or "")
@@ -225,6 +228,30 @@ def find(context: RuleContext) -> Iterator[Finding]:
         if isinstance(recorded.operation, ops.AddColumnOp):
             context.added.add((recorded.table, recorded.operation.column.name))
         context.schema.apply(recorded, context.revision)
+
+
+def _found(each: Rule, recorded: RecordedOperation, context: RuleContext) -> Findings:
+    """Return what a rule finds; where its recipe cannot be written, with the words of RULES.md."""
+    try:
+        yield from each.find(recorded, context)
+    except Exception:  # noqa: BLE001 - types and expressions of anybody's own are written here
+        yield name_of(recorded), in_words(each.name)
+
+
+def in_words(name: str) -> str:
+    """Return what RULES.md says of a rule, in place of a recipe."""
+    return textwrap.indent(f"{NO_RECIPE}\n{section(name)}".strip(), "# ")
+
+
+def name_of(recorded: RecordedOperation) -> str:
+    """Return what an operation changes, as in `users.bio`."""
+    operation = recorded.operation
+    for attribute in ("column_name", "constraint_name", "index_name"):
+        if getattr(operation, attribute, None):
+            return f"{recorded.table}.{getattr(operation, attribute)}"
+    if isinstance(operation, ops.AddColumnOp):
+        return f"{recorded.table}.{operation.column.name}"
+    return str(recorded.table)
 
 
 def is_raw(recorded: RecordedOperation, *kinds: str) -> bool:

@@ -19,7 +19,7 @@ from schema_guard.lint.rules.loops import check_loops
 from schema_guard.online_ddl.render import RENDERINGS
 from schema_guard.operations.in_place import IMPLS
 from schema_guard.revisions.heads import shared
-from schema_guard.revisions.suppressions import allowances, beside
+from schema_guard.revisions.suppressions import allowances, beside, source_of
 from schema_guard.runner.recorder import record
 
 NOT_READ = meta_rule(
@@ -110,7 +110,7 @@ def _chosen(scripts: ScriptDirectory, asked: str | None) -> tuple[set[str], bool
 
 def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iterator[Finding]:
     """Return what nobody has allowed, and what was allowed in vain."""
-    source = path.read_text(encoding="utf-8")
+    source = source_of(path)
     used = set()
     for finding in found:
         allowed = [each for each in beside(source, finding.line) if each.rule == finding.rule]

@@ -4,12 +4,11 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 from schema_guard.lint.context import Finding
+from schema_guard.lint.docs import DOCS
 from schema_guard.lint.linter import Judged
 
-DOCS = Path(__file__).parent / "RULES.md"
 
 
 def report(judged: Judged, form: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import decode_source
 from pathlib import Path
 from types import FrameType
 
@@ -36,7 +37,7 @@ def allowance(rule: str, stack: Iterable[tuple[FrameType, int]]) -> str | None:
     """
     for frame, line in stack:
         if {"revision", "down_revision"} <= frame.f_globals.keys():
-            source = Path(frame.f_code.co_filename).read_text(encoding="utf-8")
+            source = source_of(Path(frame.f_code.co_filename))
             for found in beside(source, line):
                 if found.rule == rule and found.reason:
                     return found.reason
@@ -49,6 +50,11 @@ def allowances(source: str) -> Iterator[Allowance]:
         found = COMMENT.search(token.string) if token.type == tokenize.COMMENT else None
         if found:
             yield Allowance(found["rule"], found["reason"], token.start[0])
+
+
+def source_of(path: Path) -> str:
+    """Return the text of a module, in the encoding that it says it has."""
+    return decode_source(path.read_bytes())
 
 
 def beside(source: str, line: int) -> list[Allowance]:

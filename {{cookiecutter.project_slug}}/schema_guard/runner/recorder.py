@@ -21,7 +21,7 @@ from alembic.operations.ops import MigrateOperation
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Dialect, MetaData, TextClause
+from sqlalchemy import ClauseElement, DefaultClause, Dialect, MetaData, TextClause
 from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.sql.elements import conv
@@ -29,7 +29,7 @@ from sqlalchemy.types import to_instance
 
 from schema_guard import compat
 from schema_guard.dialects.base import backend
-from schema_guard.revisions.suppressions import statement_of
+from schema_guard.revisions.suppressions import source_of, statement_of
 from schema_guard.runner.journal import REPEATABLE
 from schema_guard.sql.parser import read
 from schema_guard.sql.tokens import statements
@@ -235,6 +235,9 @@ class Recorder:
             for name in ("modify_type", "existing_type"):
                 kind = getattr(operation, name)
                 setattr(operation, name, None if kind is None else to_instance(kind))
+            default: Any = operation.existing_server_default
+            if isinstance(default, ClauseElement):  # Alembic asks whether it is true, to write it
+                operation.existing_server_default = DefaultClause(default)
         if isinstance(operation, ops.AddConstraintOp):
             self._name(operation)
         online = bool(getattr(self.context.impl, "online", False))
@@ -316,7 +319,7 @@ def record(
 
 def segment(path: Path, line: int) -> str:
     """Return the statement of a line of a revision, without its indentation."""
-    source = path.read_text(encoding="utf-8")
+    source = source_of(path)
     lines = source.splitlines()
     smallest = statement_of(source, line)
     if smallest is None:

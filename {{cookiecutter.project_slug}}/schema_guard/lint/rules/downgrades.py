@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard import compat
 from schema_guard.core.errors import cause
-from schema_guard.lint.context import RULES, Finding, RuleContext, meta_rule
+from schema_guard.lint.context import RULES, Finding, RuleContext, in_words, meta_rule
 from schema_guard.runner.recorder import RecordedOperation, Recording
 from schema_guard.sql.parser import Raw
 
@@ -66,7 +66,10 @@ def _is_unclear(recorded: RecordedOperation) -> bool:
 def _undoing(up: list[RecordedOperation], context: RuleContext) -> str:
     """Return the code that undoes a revision, as far as that is known."""
     operations = [undone for recorded in reversed(up) if (undone := _undone(recorded.operation))]
-    return context.code(*operations) if operations else "..."
+    try:
+        return context.code(*operations) if operations else "..."
+    except Exception:  # noqa: BLE001 - types and expressions of anybody's own are written here
+        return f"{in_words(IRREVERSIBLE)}\n..."
 
 
 def _undone(operation: Any) -> Any:

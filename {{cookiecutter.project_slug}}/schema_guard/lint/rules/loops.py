@@ -8,6 +8,7 @@ from pathlib import Path
 from alembic.script import Script
 
 from schema_guard.lint.context import RULES, Finding, meta_rule
+from schema_guard.revisions.suppressions import source_of
 
 LOOP = meta_rule(
     "loop-around-queries",
@@ -26,7 +27,7 @@ def check_loops(script: Script, backend: str) -> Iterator[Finding]:
         script: the revision.
         backend: the kind of DBMS.
     """
-    source = Path(script.path).read_text(encoding="utf-8")
+    source = source_of(Path(script.path))
     for function in ast.parse(source).body:
         if isinstance(function, ast.FunctionDef):
             for loop in _loops(function, commits=backend == "mysql"):

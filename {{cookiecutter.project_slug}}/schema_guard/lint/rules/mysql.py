@@ -2,19 +2,9 @@
 
 from alembic.operations import ops
 
-from schema_guard.lint.context import Findings, RuleContext, changes_schema, is_raw, rule
+from schema_guard.lint.context import Findings, RuleContext, changes_schema, is_raw, name_of, rule
 from schema_guard.online_ddl.rewrite import in_place
 from schema_guard.runner.recorder import RecordedOperation
-
-
-def _name(recorded: RecordedOperation) -> str:
-    operation = recorded.operation
-    for attribute in ("column_name", "constraint_name", "index_name"):
-        if getattr(operation, attribute, None):
-            return f"{recorded.table}.{getattr(operation, attribute)}"
-    if isinstance(operation, ops.AddColumnOp):
-        return f"{recorded.table}.{operation.column.name}"
-    return str(recorded.table)
 
 
 @rule(
@@ -30,9 +20,9 @@ def mysql_copy(recorded: RecordedOperation, context: RuleContext) -> Findings:
     if isinstance(operation, ops.CreateForeignKeyOp):  # which has a rule of its own
         return
     if recorded.sql is None or isinstance(operation, ops.DropIndexOp):
-        yield _name(recorded), context.safely(operation)
+        yield name_of(recorded), context.safely(operation)
     else:
-        yield _name(recorded), context.code(context.sent(recorded))
+        yield name_of(recorded), context.code(context.sent(recorded))
 
 
 @rule("mysql-lock", "It blocks writes to the table until it is done.", "mysql")
@@ -47,7 +37,7 @@ def mysql_lock(recorded: RecordedOperation, context: RuleContext) -> Findings:
     if isinstance(operation, ops.DropConstraintOp) and operation.constraint_type == "primary":
         locks = context.changes_table(recorded)
     if locks:
-        yield _name(recorded), context.allow("mysql-lock", recorded, "the table is small: N rows")
+        yield name_of(recorded), context.allow("mysql-lock", recorded, "the table is small: N rows")
 
 
 @rule(
@@ -62,7 +52,7 @@ def several_ddl(recorded: RecordedOperation, context: RuleContext) -> Findings:
     own = context.of_statement(recorded) if recorded.sql is not None else []
     if any(_commits(each) and each not in own for each in context.before(recorded)):
         operation = recorded.operation if recorded.sql is None else ops.ExecuteSQLOp(recorded.sql)
-        yield _name(recorded), f"# In a revision of its own:\n{context.safely(operation)}"
+        yield name_of(recorded), f"# In a revision of its own:\n{context.safely(operation)}"
 
 
 def _commits(recorded: RecordedOperation) -> bool:
