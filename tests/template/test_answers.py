@@ -380,6 +380,7 @@ EXPECTED = {
     "schema_guard/lint/__init__.py",
     "schema_guard/lint/annotate.py",
     "schema_guard/lint/context.py",
+    "schema_guard/lint/docs.py",
     "schema_guard/lint/linter.py",
     "schema_guard/lint/report.py",
     "schema_guard/lint/rules/__init__.py",

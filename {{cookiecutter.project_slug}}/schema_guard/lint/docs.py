@@ -9,5 +9,7 @@ DOCS = Path(__file__).parent / "RULES.md"
 def section(name: str) -> str:
     """Return what RULES.md says of a rule; empty for a rule of a project's own."""
     text = DOCS.read_text(encoding="utf-8")
-    found = re.search(rf"^### {re.escape(name)}\n+(.*?)(?=^### |\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^### {re.escape(name)}\n+(.*?)(?=^### |\Z)", text, re.MULTILINE | re.DOTALL
+    )
     return found[1].strip() if found else ""

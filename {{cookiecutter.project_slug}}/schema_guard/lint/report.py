@@ -10,7 +10,6 @@ from schema_guard.lint.docs import DOCS
 from schema_guard.lint.linter import Judged
 
 
-
 def report(judged: Judged, form: str) -> Iterator[str]:
     """Return the lines that tell what was found, as text, json or github."""
     findings = [(os.path.relpath(path), finding) for path, finding in judged.findings]
