@@ -5,23 +5,24 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from schema_guard.core.errors import GuardError
+from schema_guard.operations import backfilling
 from services import Service
 
 NAMES = ["back`tick", 'dou"ble', "it's", "100%", "a:b", "%(x)", "{x}", "a b", "back\\slash"]
 BODY = """
-import schema_guard.operations.backfilling as batches
-batches.BATCH = 3
+from schema_guard.operations import backfill
 for name in {names!r}:
     op.create_table(name, sa.Column(name, sa.Integer, primary_key=True), sa.Column("x", sa.Integer))
     rows = [{{name: number}} for number in range(1, 9)]
     op.bulk_insert(sa.table(name, sa.column(name), sa.column("x")), rows)
-    batches.backfill(name, "x", 1)
+    backfill(name, "x", 1)
     op.add_column("x", sa.Column(name, sa.Integer))
-    batches.backfill("x", name, 1)
+    backfill("x", name, 1)
 """
 
 
-def test_names_hold_anything(service: Service) -> None:
+def test_names_hold_anything(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfilling, "BATCH", 3)
     service.write(1, 'op.create_table("x", sa.Column("id", sa.Integer, primary_key=True))', "pass")
     service.upgrade()
     service.insert("x", [{"id": number} for number in range(1, 9)])

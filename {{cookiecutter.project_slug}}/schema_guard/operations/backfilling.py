@@ -1,7 +1,7 @@
-"""Backfills: what rows that are there get in a column that is to be required.
+"""Backfills: values for existing rows.
 
 Promise: a table of many rows is not locked from the first row to the last, and a backfill that was
-stopped goes on where it stopped.
+interrupted goes on where it was.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from sqlalchemy import (
     Connection,
     MetaData,
     Table,
-    column,
     literal,
     select,
-    table,
     update,
 )
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
 
 from schema_guard.dialects.base import reflected
 from schema_guard.runner.journal import REPEATABLE
@@ -30,16 +30,16 @@ from schema_guard.runner.repeatable import repeatable
 BATCH = 10_000
 
 
-def backfill(of: str, name: str, value: object, *, schema: str | None = None) -> None:
-    """Give the rows of a table a value in a column in which they have none; for revisions.
+def backfill(table: str, column: str, value: object, *, schema: str | None = None) -> None:
+    """Fill the NULLs of a column; for revisions.
 
-    On a server a table of more than `BATCH` rows is gone through by its primary key, and each
+    On a server a table of more than `BATCH` rows is updated in batches by its primary key, and each
     batch is committed: what the revision did before is then committed too, and is not run again
-    if the revision is stopped.
+    if the revision is interrupted.
 
     Args:
-        of: the table's name.
-        name: the column's.
+        table: its name.
+        column: its name.
         value: a value, or an expression of SQL.
         schema: the table's.
     """
@@ -47,33 +47,32 @@ def backfill(of: str, name: str, value: object, *, schema: str | None = None) ->
     bind = op.get_bind()
     if not isinstance(bind, Connection):  # `--sql`, or lint
         kind = None if isinstance(value, ClauseElement) else literal(value).type
-        plain = table(of, column(name, kind), schema=schema)
-        fill = update(plain).where(plain.c[name].is_(None)).values({name: value})
+        plain = sql_table(table, sql_column(column, kind), schema=schema)
+        fill = update(plain).where(plain.c[column].is_(None)).values({column: value})
         op.execute(fill.execution_options(**{REPEATABLE: True}))  # lint knows it by that
         return
     with repeatable():
-        there = _reflect(of, schema, bind)
-        _fill(context, bind, there, name, value)
+        _fill(context, bind, _reflect(table, schema, bind), column, value)
 
 
-def _reflect(of: str, schema: str | None, bind: Connection) -> Table:
+def _reflect(name: str, schema: str | None, bind: Connection) -> Table:
     def correct(_inspector: Any, _table: Table, info: Any) -> None:
         info["name"] = reflected(info["name"], bind.dialect)
 
     listeners = [("column_reflect", correct)]
     metadata = MetaData()
     return Table(
-        of, metadata, schema=schema, autoload_with=bind, resolve_fks=False, listeners=listeners
+        name, metadata, schema=schema, autoload_with=bind, resolve_fks=False, listeners=listeners
     )
 
 
 def _fill(
-    context: MigrationContext, bind: Connection, there: Table, name: str, value: object
+    context: MigrationContext, bind: Connection, table: Table, column: str, value: object
 ) -> None:
-    """Give the rows of a table a value, in batches if there are many."""
-    fill = update(there).where(there.c[name].is_(None)).values({name: value})
+    """Fill the NULLs of a column, in batches if the rows are many."""
+    fill = update(table).where(table.c[column].is_(None)).values({column: value})
     fill = fill.execution_options(**{REPEATABLE: True})
-    keys = list(there.primary_key.columns)
+    keys = list(table.primary_key.columns)
     if len(keys) != 1 or bind.dialect.name == "sqlite":  # where one process writes at a time
         bind.execute(fill)
         return
@@ -94,17 +93,17 @@ def _fill(
 class Fill(MigrateOperation):
     """A backfill in a revision that is being written."""
 
-    def __init__(self, of: str, name: str, value: str, schema: str | None) -> None:
+    def __init__(self, table: str, column: str, value: str, schema: str | None) -> None:
         """Take a value as it is to be written."""
-        self.of, self.name, self.value, self.schema = of, name, value, schema
+        self.table, self.column, self.value, self.schema = table, column, value, schema
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return it as `flask db check` tells it."""
-        return ("fill", self.schema, self.of, self.name)
+        """Return it as `flask db check` reports it."""
+        return ("fill", self.schema, self.table, self.column)
 
 
 @renderers.dispatch_for(Fill)
 def _render(context: AutogenContext, fill: Fill) -> str:
     context.imports.add("from schema_guard.operations import backfill")
     schema = f", schema={fill.schema!r}" if fill.schema else ""
-    return f"backfill({fill.of!r}, {fill.name!r}, {fill.value}{schema})"
+    return f"backfill({fill.table!r}, {fill.column!r}, {fill.value}{schema})"

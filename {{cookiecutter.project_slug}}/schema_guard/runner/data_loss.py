@@ -224,7 +224,7 @@ class Losses:
         self._ownership.lost = self.lost
         return self._ownership
 
-    def check(self, of: str, name: str | None = None, schema: str | None = None) -> None:
+    def check(self, table: str, column: str | None = None, schema: str | None = None) -> None:
         """Count what a table or column holds that is to be dropped.
 
         Raises:
@@ -235,9 +235,9 @@ class Losses:
         from schema_guard.runner.loss_count import losses  # noqa: PLC0415 - few migrations drop something
 
         with self._pause(), repeatable():  # what it asks is not the revision's
-            found = list(losses(self, of, name, schema))
+            found = list(losses(self, table, column, schema))
         for loss in found:
-            if not self._is_allowed(loss, ".".join(filter(None, (schema, of))), name):
+            if not self._is_allowed(loss, ".".join(filter(None, (schema, table))), column):
                 raise LossError([loss])
             self.lost = True
             line = f"Dropped {loss.what}, with {loss.count}."
@@ -245,11 +245,11 @@ class Losses:
                 self.dropped.append(line)
                 click.echo(line, err=True)
 
-    def _is_allowed(self, loss: Loss, of: str, name: str | None) -> bool:
+    def _is_allowed(self, loss: Loss, table: str, column: str | None) -> bool:
         """Return whether something may go that a running revision drops."""
-        if self.allows(loss.what) or (name is None and self.allows(of)):
+        if self.allows(loss.what) or (column is None and self.allows(table)):
             return True
-        rules = {loss.rule, "drop-table" if name is None else "drop-column"}
+        rules = {loss.rule, "drop-table" if column is None else "drop-column"}
         return any(allowance(rule, traceback.walk_stack(None)) for rule in rules)
 
     def allows(self, what: str) -> bool:

@@ -69,27 +69,27 @@ class Present:
         return owned.own_rows
 
 
-def losses(run: Losses, of: str, name: str | None, schema: str | None) -> Iterator[Loss]:
+def losses(run: Losses, table: str, column: str | None, schema: str | None) -> Iterator[Loss]:
     """Return what somebody would lose with a table or column.
 
     Args:
         run: the upgrade.
-        of: the table, as the statement names it.
-        name: the column; None for the whole table.
+        table: its name, as the statement gives it.
+        column: its name; None for the whole table.
         schema: the table's.
     """
     ownership: RowOwnership = run.ownership
-    if ownership.is_made(schema, of):
+    if ownership.is_made(schema, table):
         return
     inspector = inspect(run.connection)
-    present = find(inspector, run.connection, of, schema)
+    present = find(inspector, run.connection, table, schema)
     if present is None:
         return
     owned = ownership.of(schema, present.name)
-    if name is None:
+    if column is None:
         yield from _of_table(run, owned, present)
         return
-    name = resolve(name, present.types)
+    name = resolve(column, present.types)
     if name is not None and (id(owned), name) not in run.passed:
         run.passed.add((id(owned), name))
         if ownership.is_somebodys(owned, name):
@@ -97,10 +97,10 @@ def losses(run: Losses, of: str, name: str | None, schema: str | None) -> Iterat
 
 
 def find(
-    inspector: Inspector, connection: Connection, of: str, schema: str | None
+    inspector: Inspector, connection: Connection, table: str, schema: str | None
 ) -> Present | None:
     """Return a table by its name in SQL, if there is one."""
-    name = resolve(of, inspector.get_table_names(schema))
+    name = resolve(table, inspector.get_table_names(schema))
     return Present(inspector, connection, name, schema) if name is not None else None
 
 

@@ -172,10 +172,10 @@ class Simulation:
         table = self.ownership.tables.get(key)
         if table is None or table.original is None or self._is_uncertain(table, column):
             return
-        of, name = table.original, column and table.original_column(column)
-        number = self._count(of, name)
+        original = table.original, column and table.original_column(column)
+        number = self._count(*original)
         what, now = (
-            f"{each}.{part}" if part else each for each, part in ((table.name, column), (of, name))
+            f"{each}.{part}" if part else each for each, part in ((table.name, column), original)
         )
         same = what.lower() == now.lower()
         loss = Loss(now if same else what, number, bool(column), "" if same else now, revision)
@@ -196,17 +196,17 @@ class Simulation:
             table.cascades and inspect(self.run.connection).get_foreign_keys(str(table.original))
         )
 
-    def _count(self, of: str, name: str | None) -> int:
+    def _count(self, table: str, column: str | None) -> int:
         """Count what there is when the command begins."""
         from schema_guard.runner.loss_count import find, resolve  # noqa: PLC0415 - as above
 
-        present = find(inspect(self.run.connection), self.run.connection, of, None)
-        column = resolve(name, present.types) if present and name else None
-        if present is None or (name and column is None):
+        present = find(inspect(self.run.connection), self.run.connection, table, None)
+        name = resolve(column, present.types) if present and column else None
+        if present is None or (column and name is None):
             return 0
-        rows, values = present.count([column] if column else [])
-        number = values[column] if column else rows
-        self.run.before[of.lower(), column.lower() if column else None] = number
+        rows, values = present.count([name] if name else [])
+        number = values[name] if name else rows
+        self.run.before[table.lower(), name.lower() if name else None] = number
         return number
 
 

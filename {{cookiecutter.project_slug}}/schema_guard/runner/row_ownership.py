@@ -357,24 +357,24 @@ def hidden(sql: str, kind: str) -> str:
     return next(statements(sql, kind), "")
 
 
-def _succeed(copy: TableRows, table: TableRows, of: Copy) -> None:
+def _succeed(copy: TableRows, table: TableRows, link: Copy) -> None:
     """Have a table that holds all rows of one that is gone stand for it."""
-    copy.inserted = max(0, copy.inserted - of.credited) + table.inserted
+    copy.inserted = max(0, copy.inserted - link.credited) + table.inserted
     copy.original, copy.copies = table.original, list(table.copies)
     copy.cascades |= table.cascades
     copy.reduced |= table.reduced
     copy.updated |= table.updated
     copy.unknown |= table.unknown
     copy.read |= table.read
-    if any(item.column == "*" for item in of.select.items):
+    if any(item.column == "*" for item in link.select.items):
         copy.added, copy.filled = copy.added | table.added, copy.filled | table.filled
         copy.renamed, copy.kept = {**table.renamed, **copy.renamed}, table.kept
         return
-    if not of.columns:  # which column is which is not known
+    if not link.columns:  # which column is which is not known
         return
     copy.kept = set()
-    for name, item in zip(of.columns, of.select.items, strict=False):
-        old = next((now for now, then in of.renamed.items() if then == item.column.lower()), "")
+    for name, item in zip(link.columns, link.select.items, strict=False):
+        old = next((now for now, then in link.renamed.items() if then == item.column.lower()), "")
         old, new = old or item.column.lower(), name.lower()
         if old and table.has_added(old):
             copy.filled |= {new} if old in table.filled else set()

@@ -161,8 +161,8 @@ class GuardedRun:
             except GuardError as error:
                 self.reasons = [error.message]
 
-        def steps(heads: Any, of: MigrationContext) -> Iterator[Any]:
-            pending = list(plan(heads, of))
+        def steps(heads: Any, migration: MigrationContext) -> Iterator[Any]:
+            pending = list(plan(heads, migration))
             if self.reasons and not pending:
                 raise GuardError(self.reasons[0])
             if command != "stamp" and not pending:

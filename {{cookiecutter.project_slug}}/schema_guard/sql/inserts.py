@@ -149,8 +149,8 @@ def selected(sql: str) -> Selected | None:
     combined = re.search(r"\b(UNION|EXCEPT|INTERSECT|GROUP\s+BY)\b", rest, FLAGS)
     single = not joined and not combined and not dedupes
     # Where several tables are read, a column has to say which one it is of.
-    of = bare(table["alias"] or table["table"]).lower() if joined else None
-    items = tuple(_item(each, of) for each in parts(listed, ","))
+    only = bare(table["alias"] or table["table"]).lower() if joined else None
+    items = tuple(_item(each, only) for each in parts(listed, ","))
     return Selected(table["table"], items, single, bool(single and WHOLE_TABLE.fullmatch(rest)))
 
 
@@ -172,13 +172,13 @@ CONSTANT = re.compile(
 )
 
 
-def _item(words: str, of: str | None) -> Item:
-    """Read what a SELECT gives as a column; with `of`, only columns of that table count."""
+def _item(words: str, only: str | None) -> Item:
+    """Read what a SELECT gives as a column; with `only`, just columns of that table count."""
     plain = PLAIN.fullmatch(words.strip())
     if plain:
         qualifier, column = split_name(plain["column"].replace("*", "everything"))
         name = bare(plain["alias"] or column)
-        if of is not None and (qualifier or "").lower() != of and plain["column"] != "*":
+        if only is not None and (qualifier or "").lower() != only and plain["column"] != "*":
             return Item("", frozenset(), name)
         column = "*" if plain["column"].endswith("*") else column
         return Item(column, frozenset({column.lower()}), name)
@@ -188,7 +188,7 @@ def _item(words: str, of: str | None) -> Item:
     if re.search(r"\bSELECT\b", expression, FLAGS):  # whose columns these are is not known
         return Item("", frozenset(), name)
     found = [split_name(each) for each in re.findall(WHOLE, re.sub(r"'[^']*'", " ", expression))]
-    names = {column.lower() for of_, column in found if of is None or (of_ or "").lower() == of}
+    names = {column.lower() for table, column in found if only in (None, (table or "").lower())}
     return Item("", frozenset(names), name)
 
 
