@@ -27,7 +27,7 @@ from alembic.operations import Operations  # noqa: E402
 from alembic.operations.batch import BatchOperationsImpl  # noqa: E402
 from alembic.runtime.migration import MigrationContext  # noqa: E402
 from alembic.util.sqla_compat import _get_constraint_final_name  # noqa: E402
-from sqlalchemy import Column, Connection, Constraint  # noqa: E402
+from sqlalchemy import Column, Connection, Constraint, TextClause  # noqa: E402
 from sqlalchemy.engine import ExecutionContext  # noqa: E402
 from sqlalchemy.engine.default import DefaultExecutionContext  # noqa: E402
 from sqlalchemy.types import TypeEngine  # noqa: E402
@@ -49,6 +49,7 @@ __all__ = [
     "render_type",
     "replace_plan",
     "requires_copy",
+    "result_columns",
     "reverses",
     "set_rowcount",
     "variants",
@@ -189,3 +190,14 @@ def replace_plan(context: MigrationContext, plan: Callable[..., Any]) -> None:
 def on_server(context: ExecutionContext) -> bool:
     """Return whether the rows of an answer stay on the server, as with a named cursor."""
     return bool(context._is_server_side)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def result_columns(context: Any) -> list[str] | None:
+    """Return the names of the columns that a statement returns; None if it returns no rows.
+
+    Args:
+        context: of an execution. Of SQL that was given as text nothing is known: one column.
+    """
+    if context.compiled is None or isinstance(context.compiled.statement, TextClause):
+        return ["nothing"]
+    return [entry.keyname for entry in context.compiled._result_columns] or None  # noqa: SLF001

@@ -1,5 +1,6 @@
 """An upgrade deletes nothing of somebody's; what it would is said before anything runs."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -311,7 +312,10 @@ def test_rows_that_others_insert_meanwhile_count(people: Service) -> None:
     @sa.event.listens_for(people.engine, "before_cursor_execute")
     def serve(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement.lstrip().startswith("CREATE TABLE second"):
-            people.insert("words", [{"id": 9, "word": "theirs"}])
+            row = [{"id": 9, "word": "theirs"}]
+            other = threading.Thread(target=people.insert, args=("words", row))
+            other.start()
+            other.join()
 
     assert refused(people, []) == {"words": 1}
     assert people.column("SELECT word FROM words ORDER BY id") == ["a", "b", "theirs"]

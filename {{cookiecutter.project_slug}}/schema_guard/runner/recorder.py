@@ -8,7 +8,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,6 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import ClauseElement, DefaultClause, Dialect, MetaData, TextClause
-from sqlalchemy.engine.mock import MockConnection
-from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import to_instance
 
@@ -31,6 +29,8 @@ from schema_guard import compat
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import source_of, statement_of
 from schema_guard.runner.journal import REPEATABLE
+from schema_guard.runner.sessions import OwnConnections
+from schema_guard.runner.stand_in import StandInConnection
 from schema_guard.sql.parser import read
 from schema_guard.sql.tokens import statements
 
@@ -99,56 +99,6 @@ class Recording:
     line: int = 0
 
 
-class NoRows(IteratorResult[Any]):
-    """What a query finds while nothing is run."""
-
-    rowcount, lastrowid = 0, None
-
-    def __init__(self) -> None:
-        """Hold no rows."""
-        super().__init__(SimpleResultMetaData(["nothing"]), iter([]))
-
-
-class StandInConnection(MockConnection):
-    """What `op.get_bind()` gives while nothing is run: every query finds nothing."""
-
-    def __init__(self, recorder: "Recorder", dialect: Dialect) -> None:
-        """Note what is sent."""
-
-        def note(statement: Any, _parameters: Any = None) -> NoRows:
-            recorder.note(ops.ExecuteSQLOp(statement), recorder.line())
-            return NoRows()
-
-        super().__init__(dialect, note)
-
-    def exec_driver_sql(self, statement: str, *_: Any) -> Any:
-        """Note a statement."""
-        return self.execute(statement)  # type: ignore[arg-type]
-
-    def scalar(self, statement: Any, *_: Any, **__: Any) -> None:
-        """Note a statement."""
-        self.execute(statement)
-
-    def scalars(self, statement: Any, *_: Any, **__: Any) -> Any:
-        """Note a statement."""
-        return self.execute(statement).scalars()
-
-    def begin(self) -> Any:
-        """Return what can be entered; nothing begins."""
-        return nullcontext(self)
-
-    begin_nested = begin
-
-    def in_transaction(self) -> bool:
-        """Return that there is one, as there would be."""
-        return True
-
-    def commit(self) -> None:
-        """Do nothing."""
-
-    rollback = close = commit
-
-
 class Recorder:
     """Notes operations instead of running them."""
 
@@ -162,8 +112,8 @@ class Recorder:
         """
         self.script = script
         dialect: Any = environment.context_opts["dialect"]
-        options = {"target_metadata": names}
-        connection: Any = StandInConnection(self, dialect)
+        options = {"target_metadata": names, "script": environment.script}
+        connection: Any = StandInConnection(dialect, self.note_sent)
         self.context = MigrationContext(dialect, connection, options, environment)
         self.recording = Recording()
         self.transaction, self.alone = 0, False
@@ -180,11 +130,14 @@ class Recorder:
             recorder.flush(batch)
 
         original = AbstractOperations.invoke
+        own = OwnConnections(self.context.connection)
         with (
             replaced(AbstractOperations, "invoke", invoke),
             replaced(BatchOperationsImpl, "flush", flush),
             replaced(self.context, "autocommit_block", self.autocommit_block),
             Operations.context(self.context),
+            own.watch(),
+            own.bound(),
         ):
             try:
                 getattr(self.script.module, direction)()
@@ -192,6 +145,10 @@ class Recorder:
                 self.recording.raised = error
                 self.recording.line = self._line_of(error)
         return self.recording
+
+    def note_sent(self, statement: Any) -> None:
+        """Note what is sent on a connection."""
+        self.note(ops.ExecuteSQLOp(statement), self.line())
 
     def invoke(self, operations: Any, operation: Any, original: Any) -> Any:
         """Note an operation; answer as Alembic does."""

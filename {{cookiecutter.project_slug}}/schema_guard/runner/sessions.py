@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session, scoped_session
 
 from schema_guard.core.listeners import listening
+from schema_guard.runner.stand_in import SessionConnection
 
 
 class SecondConnectionError(Exception):
@@ -60,7 +61,8 @@ class OwnConnections:
             self.active = False
 
     def _refuse(self, other: Connection) -> None:
-        if not self.active or threading.get_ident() != self.thread or other is self.connection:
+        ours = other is self.connection or isinstance(other, SessionConnection)
+        if ours or not self.active or threading.get_ident() != self.thread:
             return
         if isinstance(self.connection, Connection) and not _same(self.connection, other):
             return
