@@ -71,8 +71,9 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
         GuardError: it failed; there is no file then.
     """
     connection.rollback()
-    folder, now = _folder(connection), datetime.now(UTC)  # before the transaction of the copy
+    folder, now = _folder(connection), datetime.now(UTC)
     revision = told(current_heads(connection))
+    connection.rollback()  # SQLite would wait for ever for the end of a transaction that writes
     chosen = path or _file(connection, folder, revision, now)
     try:
         if path is None:
@@ -81,11 +82,8 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
         if chosen.exists():
             raise GuardError(f"{path} exists already: name another file. Nothing was written.")
         with private_file(chosen) as part:
-            if connection.dialect.name == "sqlite":  # in the transaction that has read the revision
-                sqlite_copy.write(connection, part)
-            else:
-                connection.rollback()
-                revision = dump.write(connection, part)
+            write = sqlite_copy.write if connection.dialect.name == "sqlite" else dump.write
+            revision = write(connection, part)
         if path is None:  # somebody has migrated it meanwhile
             chosen = chosen.replace(_file(connection, folder, revision, now))
     except (OSError, sqlite3.Error) as error:
@@ -93,8 +91,6 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
             f"No backup of {shown(connection.engine.url)} in {chosen.parent}:"
             f" {cause(error)}. Nothing was changed. Make room there, or have it writable."
         ) from error
-    finally:
-        connection.rollback()
     return chosen
 
 

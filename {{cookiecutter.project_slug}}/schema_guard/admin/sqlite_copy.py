@@ -13,15 +13,22 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from schema_guard.admin.dump import Contents
+from schema_guard.admin.dump import Contents, told
 from schema_guard.core.store import version_table
 
 # Seconds that a restore waits for others to let go of the database.
 PATIENCE = 10
 
 
-def write(connection: Connection, path: Path) -> None:
+def write(connection: Connection, path: Path) -> str:
     """Copy a database into a file that exists.
+
+    Args:
+        connection: to the database, outside a transaction.
+        path: the file.
+
+    Returns:
+        The revision that it is at there.
 
     Raises:
         OSError: there is no room for it.
@@ -37,6 +44,21 @@ def write(connection: Connection, path: Path) -> None:
     with closing(_opened(path, "rw")) as target:
         target.execute("PRAGMA journal_mode = OFF")
         source.backup(target)
+        return _revision(target)
+
+
+def _revision(database: sqlite3.Connection) -> str:
+    """Return where a database is, as a backup says it."""
+    versions = version_table()
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if database.execute(query, (versions,)).fetchone() is None:
+        return told(())
+    rows = database.execute(f"SELECT version_num FROM {_quoted(versions)}")  # noqa: S608 - quoted
+    return told(name for (name,) in rows)
+
+
+def _quoted(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))
 
 
 def contents(path: Path) -> Contents:
@@ -61,13 +83,11 @@ def contents(path: Path) -> Contents:
         names = [name for (name,) in source.execute(query)]
         if version_table() not in names:
             raise ValueError(f"it has no table {version_table()}")
-        quoted = {name: '"{}"'.format(name.replace('"', '""')) for name in names}
-        revisions = source.execute(f"SELECT version_num FROM {quoted[version_table()]}").fetchall()  # noqa: S608 - quoted
         rows = {
-            name: source.execute(f"SELECT count(*) FROM {quoted[name]}").fetchone()[0]  # noqa: S608 - quoted
+            name: source.execute(f"SELECT count(*) FROM {_quoted(name)}").fetchone()[0]  # noqa: S608 - quoted
             for name in names
         }
-        return Contents(", ".join(name for (name,) in revisions) or "base", rows)
+        return Contents(_revision(source), rows)
 
 
 def restore(connection: Connection, path: Path) -> None:
