@@ -363,6 +363,7 @@ EXPECTED = {
     "schema_guard/core/file_lock.py",
     "schema_guard/core/listeners.py",
     "schema_guard/core/manifest.py",
+    "schema_guard/core/model_errors.py",
     "schema_guard/core/options.py",
     "schema_guard/core/private_files.py",
     "schema_guard/core/redaction.py",

@@ -7,6 +7,7 @@ from flask import current_app
 
 from schema_guard import compat
 from schema_guard.autogenerate.configure import settings
+from schema_guard.core.model_errors import compared_models
 from schema_guard.operations.in_place import IMPLS
 from schema_guard.runner.connection import migration_connection
 from schema_guard.runner.data_loss import IMPLEMENTATIONS
@@ -29,7 +30,10 @@ def run(context: Any) -> None:
     _configure_logging()
     options = {"target_metadata": extension.db.metadata, **settings(extension.configure_args)}
     act = _print_sql if context.is_offline_mode() else _migrate
-    with compat.installed(implementations=IMPLEMENTATIONS, impls=IMPLS):
+    with (
+        compat.installed(implementations=IMPLEMENTATIONS, impls=IMPLS),
+        compared_models(extension.db),
+    ):
         act(context, extension.db.engine, options)
 
 
