@@ -417,6 +417,7 @@ EXPECTED = {
     "schema_guard/runner/answers.py",
     "schema_guard/runner/connection.py",
     "schema_guard/runner/data_loss.py",
+    "schema_guard/runner/definite_order.py",
     "schema_guard/runner/error_hints.py",
     "schema_guard/runner/failure_report.py",
     "schema_guard/runner/first_error.py",

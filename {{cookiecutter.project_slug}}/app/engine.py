@@ -142,10 +142,10 @@ def _choose_begin(connection: Connection) -> None:
     connection.info["begin"] = None if alone else begin
 
 
-def _begin(connection: PoolProxiedConnection) -> None:
+def _begin(dbapi_connection: PoolProxiedConnection) -> None:
     """Begin a transaction of SQLite, unless somebody has: the guards of migrations do."""
-    sqlite: Any = connection.driver_connection
-    begin = connection.info.pop("begin", None)
+    sqlite: Any = dbapi_connection.driver_connection
+    begin = dbapi_connection.info.pop("begin", None)
     if begin and not sqlite.in_transaction:
         sqlite.execute(begin)
 
