@@ -1,7 +1,7 @@
 """Ask again at once for an answer that the pre hook would refuse, and keep the others.
 
 cookiecutter.json names the extension of Jinja, and gives it each question after its answer. Without
-a terminal, or where a tool renders again, it does nothing: the pre hook reports all problems at once.
+a terminal, or where a tool renders again, it does nothing: the pre hook reports all problems.
 """
 
 import json

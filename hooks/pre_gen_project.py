@@ -13,7 +13,8 @@ import unicodedata
 from pathlib import PurePath
 from typing import Any, Mapping
 
-ANSWERS = r"""{{ cookiecutter | tojson }}"""  # parsed in main: answer_checks.py reads this file as it is
+# Parsed in main: answer_checks.py reads this file as it is.
+ANSWERS = r"""{{ cookiecutter | tojson }}"""
 
 SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
 QUESTIONS = ("project_name", "project_slug", "description", "author_name")
