@@ -5,7 +5,7 @@
 On private servers of PostgreSQL and MariaDB, a table of many rows is read, updated and added to by
 four threads of another process, and so is the one that it refers to, while `flask db upgrade` runs
 the revision. Measured is the longest request, in seconds, of those that began or ended meanwhile.
-The recipe is the one that the rule prints.
+The recipe is the one that the rule prints. Needs cookiecutter and uv on PATH.
 """
 
 import argparse
@@ -17,8 +17,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from first_request import TEMPLATE, clean
-from upgrade import run
+from upgrade import TEMPLATE, clean, run
 
 sys.path.insert(0, str(TEMPLATE / "tests"))
 import servers

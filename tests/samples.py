@@ -31,12 +31,22 @@ op.execute("CREATE TABLE plain (id integer NOT NULL)")
 POSTGRESQL = """
 op.execute("CREATE TYPE mood AS ENUM ('sad', 'ok')")
 op.execute("CREATE SCHEMA drafts")
+op.execute("CREATE MATERIALIZED VIEW names AS SELECT id, name FROM users")
+op.execute("CREATE UNIQUE INDEX uq_names ON names (id)")
+op.execute("CREATE TABLE parts (id integer NOT NULL) PARTITION BY RANGE (id)")
+op.execute("CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (1) TO (100)")
+op.execute("CREATE TABLE part2 (id integer NOT NULL)")
+"""
+MYSQL = """
+op.create_table("notes", sa.Column("id", sa.Integer, primary_key=True), sa.Column("body", sa.Text))
+op.create_index("ft_notes_body", "notes", ["body"], mysql_prefix="FULLTEXT")
 """
 
 
 def write_base(service: Service) -> None:
     """Write a first revision by hand, which makes users and posts."""
-    service.write(1, BASE + (POSTGRESQL if service.dialect == "postgresql" else ""), NO_WAY_BACK)
+    more = {"postgresql": POSTGRESQL, "mysql": MYSQL}.get(service.dialect, "")
+    service.write(1, BASE + more, NO_WAY_BACK)
 
 
 def run_base(service: Service) -> None:

@@ -142,12 +142,14 @@ class Service:
         assert set(self.versions.glob("*.py")) == before
         return refusal.value.message
 
-    def lint(self, asked: str | None = "0002", dialect: str | None = None) -> Judged:
+    def lint(
+        self, asked: str | None = "0002", dialect: str | None = None, version: str | None = None
+    ) -> Judged:
         """Judge revisions, for the DBMS at hand or another one."""
         other = dialect and sa.make_url(f"{dialect}://").get_dialect()()
         with self.app.app_context():
             vars(self.extension).pop("script_directory", None)
-            return lint(script_directory(), other or self.engine.dialect, asked)
+            return lint(script_directory(), other or self.engine.dialect, asked, version)
 
     def findings(self, asked: str | None = "0002", dialect: str | None = None) -> list[str]:
         """Return the names of the rules that find something in revisions."""

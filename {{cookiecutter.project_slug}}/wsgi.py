@@ -1,8 +1,5 @@
-"""The application, for `flask` and for WSGI servers: `flask run`, `gunicorn wsgi:app`."""
+"""The application object that flask, gunicorn and other WSGI servers find."""
 
-from schema_guard import model_errors
+from app import create_app
 
-with model_errors():  # what is wrong with a model is one message
-    from app import create_app
-
-    app = create_app()
+app = create_app()

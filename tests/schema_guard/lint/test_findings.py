@@ -2,6 +2,7 @@
 
 import pytest
 from samples import write_base
+from schema_guard.core.errors import GuardError
 from schema_guard.lint.report import report
 from services import NO_WAY_BACK, Service
 
@@ -39,7 +40,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("P", "op.execute('DROP VIEW v CASCADE')", ["raw-sql"]),
     ("P", "op.execute('EXPLAIN ANALYZE DELETE FROM users')", ["raw-sql"]),
     ("P", "op.execute('REVOKE ALL ON users FROM app')", ["raw-sql"]),
-    ("P", "op.execute('ALTER TABLE users ENABLE ROW LEVEL SECURITY')", ["raw-sql"]),
+    ("P", "op.execute('ALTER TABLE users ENABLE ROW LEVEL SECURITY')", ["row-security"]),
     ("P", "op.execute('LOCK TABLE users IN ACCESS EXCLUSIVE MODE')", ["raw-sql"]),
     ("P", "op.execute('DO $$ BEGIN DROP TABLE users; END $$')", ["raw-sql"]),
     ("P", "op.execute('ALTER TABLE users RENAME email TO mail')", ["rename-column"]),
@@ -51,14 +52,99 @@ CASES: list[tuple[str, str, list[str]]] = [
         ["truncate-or-delete-all"],
     ),
     ("M", "op.execute('CREATE OR REPLACE TABLE users (id int)')", ["raw-sql"]),
-    ("M", "op.execute('ALTER TABLE users CONVERT TO CHARACTER SET utf8mb4')", ["raw-sql"]),
-    ("M", "op.execute('ALTER TABLE users MODIFY age bigint, LOCK=NONE')", ["raw-sql"]),
+    ("M", "op.execute('ALTER TABLE users CONVERT TO CHARACTER SET utf8mb4')", ["rewrite-table"]),
+    ("M", "op.execute('ALTER TABLE users MODIFY age bigint, LOCK=NONE')", ["change-type"]),
     (
         "M",
-        "op.execute('ALTER TABLE a ADD b int, LOCK=NONE; ALTER TABLE users ADD c int')",
-        ["mysql-copy"],
+        "op.execute('ALTER TABLE users MODIFY age int DEFAULT 5, MODIFY name varchar(60) NOT NULL')",
+        [],
     ),
-    ("M", "op.execute('ALTER TABLE users ADD c int, LOCK=SHARED')", ["mysql-copy", "mysql-lock"]),
+    (
+        "M",
+        "op.execute('ALTER TABLE users CHANGE COLUMN age years bigint unsigned')",
+        ["change-type", "rename-column"],
+    ),
+    ("M", "op.execute('ALTER TABLE users MODIFY name varchar(60)')", ["drop-not-null"]),
+    (
+        "M",
+        "op.execute('ALTER TABLE posts DROP INDEX ix_posts_title, ADD INDEX (a), ADD KEY k (b)')",
+        [],
+    ),
+    ("M", "op.execute('ALTER TABLE posts DROP PRIMARY KEY')", ["mysql-lock"]),
+    ("M", "op.execute('ALTER TABLE posts ADD FULLTEXT INDEX ft (title)')", ["mysql-lock"]),
+    ("M", "op.execute('RENAME TABLE posts TO a, s.users TO s.b')", ["rename-table"] * 2),
+    ("M", "op.execute('OPTIMIZE TABLE posts, users')", ["rewrite-table"] * 2),
+    # What checks less, however it is spelt.
+    (
+        "M",
+        "op.execute('SET @old = @@FOREIGN_KEY_CHECKS, SESSION foreign_key_checks=OFF')",
+        ["checks-off"],
+    ),
+    ("M", "op.execute('SET @@session.unique_checks := 0')", ["checks-off"]),
+    ("M", "op.execute(\"SET sql_mode = 'NO_ZERO_DATE'\")", ["checks-off"]),
+    ("M", "op.execute(\"SET sql_mode = 'STRICT_ALL_TABLES', foreign_key_checks = 1\")", []),
+    ("M", "op.execute('SET check_constraint_checks=0; SET sql_log_bin=0')", ["checks-off"] * 2),
+    ("P", "op.execute('SET LOCAL session_replication_role TO replica')", ["checks-off"]),
+    ("P", "op.execute('SET session_replication_role = DEFAULT; SET search_path TO s')", []),
+    (
+        "P",
+        "op.execute(\"SELECT pg_catalog.set_config('session_replication_role', 'replica', true)\")",
+        ["checks-off"],
+    ),
+    (
+        "P",
+        "op.execute('ALTER TABLE ONLY s.users DISABLE TRIGGER USER, DISABLE RULE r')",
+        ["checks-off"] * 2,
+    ),
+    ("P", "op.execute('ALTER TABLE users ENABLE TRIGGER ALL')", []),
+    ("S", "op.execute('PRAGMA main.foreign_keys(0)')", ["checks-off"]),
+    ("S", "op.execute('PRAGMA foreign_keys = ON; PRAGMA table_info(users)')", []),
+    # What is kept with a table.
+    ("P", "op.execute('VACUUM FULL; CLUSTER')", ["rewrite-table"] * 2),
+    ("P", "op.execute('ALTER TABLE users SET (fillfactor = 70)')", []),
+    ("P", "op.execute('REINDEX SYSTEM')", ["raw-sql"]),
+    ("P", "op.execute('REINDEX (CONCURRENTLY) SCHEMA s')", ["concurrent-in-transaction"]),
+    ("P", "op.execute('REFRESH MATERIALIZED VIEW CONCURRENTLY s.v')", []),
+    (
+        "P",
+        "op.execute('CREATE MATERIALIZED VIEW s.v AS SELECT 1')\nop.execute('REFRESH MATERIALIZED VIEW v')",
+        [],
+    ),
+    (
+        "P",
+        "op.execute('CREATE TABLE c (id int)')\nop.execute('ALTER TABLE users ATTACH PARTITION c DEFAULT')",
+        [],
+    ),
+    (
+        "P",
+        "op.execute('ALTER TABLE users DETACH PARTITION c CONCURRENTLY')",
+        ["concurrent-in-transaction"],
+    ),
+    (
+        "P",
+        (
+            "op.create_table('t', sa.Column('x', sa.Integer))\n"
+            "op.execute('CREATE POLICY p ON t'); op.execute('DROP TRIGGER x ON t')\n"
+            "op.execute('ALTER TABLE t DISABLE TRIGGER ALL, ENABLE ROW LEVEL SECURITY, SET LOGGED')"
+        ),
+        [],
+    ),
+    (
+        "P",
+        "op.execute('MERGE INTO users USING posts ON true WHEN MATCHED THEN DELETE')",
+        ["backfill-unbatched"],
+    ),
+    (
+        "P",
+        "op.execute('WITH x AS (SELECT 1) MERGE INTO users USING x ON true WHEN MATCHED THEN DELETE')",
+        ["raw-sql"],
+    ),
+    (
+        "M",
+        "op.execute('ALTER TABLE a ADD b int, LOCK=NONE; ALTER TABLE users ADD c int, LOCK=SHARED')",
+        ["mysql-lock"],
+    ),
+    ("M", "op.execute('ALTER TABLE users ADD c int, LOCK=SHARED')", ["mysql-lock"]),
     # How it is performed.
     (
         "P",
@@ -80,9 +166,22 @@ CASES: list[tuple[str, str, list[str]]] = [
         "from schema_guard.operations import online\nwith online():\n    op.create_foreign_key('f', 'posts', 'users', ['a'], ['id'])",
         ["add-foreign-key"],
     ),
+    # What the server does at once or in place, unasked; and what it copies a table for.
+    ("M", "op.add_column('users', sa.Column('x', sa.Integer))", []),
+    ("M", "op.create_index('ix_name', 'users', ['name'])", []),
+    ("M", "op.execute('DROP INDEX ix_posts_title ON posts')", []),
     (
         "M",
-        "from schema_guard.operations import online\nwith online():\n    op.execute('ALTER TABLE users ADD c int')",
+        "op.alter_column('users', 'email', existing_type=sa.String(100), nullable=False)",
+        [],
+    ),
+    (
+        "M",
+        (
+            "# schema_guard: allow mysql-lock -- a test\n"
+            "op.create_index('ft', 'users', ['name'], mysql_prefix='FULLTEXT')\n"
+            "op.add_column('users', sa.Column('x', sa.Integer))"
+        ),
         ["mysql-copy"],
     ),
     (
@@ -320,3 +419,35 @@ def test_a_file_is_read_in_its_own_encoding(service: Service) -> None:
 def test_what_is_made_in_sql_can_be_undone(service: Service, upgrade: str, downgrade: str) -> None:
     service.write(2, upgrade, downgrade)
     assert service.findings(dialect="postgresql") == []
+
+
+def test_what_a_newer_server_can_is_written(service: Service) -> None:
+    service.write(2, "op.execute('ALTER TABLE users DETACH PARTITION \"a:b\"')", NO_WAY_BACK)
+    for version, words in {
+        None: "allow detach-partition",
+        "13.4": "allow detach-partition",
+        "14": 'DETACH PARTITION "a\\\\:b" CONCURRENTLY',
+        "PostgreSQL 18.1": "CONCURRENTLY",
+    }.items():
+        ((_, finding),) = service.lint(dialect="postgresql", version=version).findings
+        assert words in finding.recipe, version
+
+
+@pytest.mark.parametrize(
+    ("dialect", "version", "words"),
+    [
+        ("postgresql", "12", "'12' is too old: the migrations need PostgreSQL 13."),
+        ("postgresql", "MariaDB 10.11", "another DBMS than PostgreSQL"),
+        ("mysql", "10.4", "need MariaDB 10.5"),
+        ("mysql", "5.6", "need MySQL 5.7"),
+        ("mariadb", "MySQL 8", "another DBMS than MariaDB"),
+        ("mysql", "newest", "is no version"),
+    ],
+)
+def test_a_version_that_cannot_be_is_one_message(
+    service: Service, dialect: str, version: str, words: str
+) -> None:
+    service.write(2, "op.drop_table('users')", NO_WAY_BACK)
+    with pytest.raises(GuardError) as refusal:
+        service.lint(dialect=dialect, version=version)
+    assert words in refusal.value.message

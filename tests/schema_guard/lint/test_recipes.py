@@ -37,8 +37,8 @@ RECIPES = [
         "op.create_foreign_key(op.f('fkx'), 'posts', 'users', ['x'], ['id'], referent_schema='s', deferrable=True",
     ),
     (
-        "M",
-        "op.alter_column('users', 'status', existing_type=sa.String(20), nullable=False, existing_server_default=sa.text(\"'XXX'\"))",
+        "S",
+        "with op.batch_alter_table('users') as b:\n    b.alter_column('status', nullable=False, existing_server_default=sa.text(\"'XXX'\"))",
         "existing_server_default=sa.text(\"'XXX'\")",
     ),
     ("P", "op.create_check_constraint('even', 'users', 'id % 2 = 0')", "'id % 2 = 0'"),
@@ -54,8 +54,8 @@ RECIPES = [
     ),
     (
         "M",
-        "op.execute('ALTER TABLE users ADD COLUMN a int; INSERT INTO posts (id) VALUES (1)')",
-        "op.execute('ALTER TABLE users ADD COLUMN a int, ALGORITHM=INPLACE, LOCK=NONE')",
+        "op.execute('OPTIMIZE TABLE `a``b`.`t:x`')",
+        "op.execute('ALTER TABLE `a``b`.`t\\\\:x` FORCE, ALGORITHM=INPLACE, LOCK=NONE')",
     ),
     ("P", "op.execute('BEGIN; DROP TABLE users; COMMIT')", "op.execute('DROP TABLE users')"),
     (

@@ -12,7 +12,7 @@ import click
 import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Engine
 
 from schema_guard.admin.backup import backup as write_backup
 from schema_guard.admin.backup import contents
@@ -24,9 +24,9 @@ from schema_guard.admin.database import (
     settle,
 )
 from schema_guard.autogenerate.questioner import FLAGS
+from schema_guard.cli.lint_command import lint_revisions
 from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError, trace
-from schema_guard.core.model_errors import compared_models
 from schema_guard.core.options import Options, given
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
@@ -56,10 +56,6 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "migrate": FLAGS,
     "revision": FLAGS,
 }
-
-
-FORMATS = ("text", "json", "github")
-DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
 @click.command()
@@ -205,29 +201,6 @@ def rebase(revision: str | None) -> None:
         click.echo(rebase_head(scripts, current_heads(connection), revision))
 
 
-@click.command("lint")
-@click.argument("revisions", required=False)
-@click.option("--dialect", type=click.Choice(DIALECTS), help="By default the project's.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
-@with_appcontext
-def lint_revisions(revisions: str | None, dialect: str | None, form: str) -> None:
-    """Say what REVISIONS would do to a service that runs; by default what git's main has not.
-
-    REVISIONS is a revision, or a range such as `0007:head`. Nothing is run, and no database asked.
-    The exit status is 1 if there is a finding.
-    """
-    # Nothing else needs the rules: they would slow every start.
-    from schema_guard.lint.linter import lint  # noqa: PLC0415
-    from schema_guard.lint.report import report  # noqa: PLC0415
-
-    spoken = make_url(f"{dialect}://").get_dialect()() if dialect else _engine().dialect
-    judged = lint(script_directory(), spoken, revisions)
-    for line in report(judged, form):
-        click.echo(line)
-    if judged.findings:
-        click.get_current_context().exit(1)
-
-
 OWN: dict[str, click.Command] = {
     str(command.name): command
     for command in (backup, create, drop, lint_revisions, log, prepare, rebase, restore)
@@ -262,7 +235,6 @@ def extended(command: click.Command) -> click.Command:
                     stack.enter_context(given(Options(**flags)))
                 stack.enter_context(interruptible())
                 stack.enter_context(sound_revisions())
-                stack.enter_context(compared_models(current_app.extensions["migrate"].db))
                 return run(*args, **kwargs)
         except GuardError as error:
             if verbose:

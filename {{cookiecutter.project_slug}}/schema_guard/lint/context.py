@@ -17,12 +17,14 @@ from sqlalchemy.types import NullType
 
 from schema_guard import compat
 from schema_guard.dialects.base import backend
+from schema_guard.dialects.server_version import Server, judged_for
 from schema_guard.lint.docs import section
 from schema_guard.lint.schema_state import SchemaState
 from schema_guard.online_ddl.render import render_item
 from schema_guard.online_ddl.rewrite import Block, Comment, in_place, rewrite
 from schema_guard.runner.recorder import Rebuild, RecordedOperation
-from schema_guard.sql.parser import Raw
+from schema_guard.sql.raw import Raw, escaped
+from schema_guard.sql.tokens import split_name
 
 # What a rule finds: the thing it is about, and the code to write instead.
 Findings = Iterator[tuple[str, str]]
@@ -93,8 +95,10 @@ class RuleContext:
     Attributes:
         schema: what is known of it before the operation.
         operations: all of its revision.
-        made: tables that the revision has made.
+        made: tables that came since the release that runs: nothing uses them.
         added: columns that came since the release that runs.
+        servers: that it has to be safe on.
+        views: that the revision has made, by their names without a schema.
     """
 
     dialect: Dialect
@@ -103,6 +107,12 @@ class RuleContext:
     revision: str = ""
     made: set[str] = field(default_factory=set)
     added: set[tuple[str | None, str]] = field(default_factory=set)
+    servers: tuple[Server, ...] = ()
+    views: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Judge for the oldest servers that are supported, unless told for which."""
+        self.servers = self.servers or judged_for(self.dialect, None)
 
     @property
     def backend(self) -> str:
@@ -112,6 +122,19 @@ class RuleContext:
     def changes_table(self, recorded: RecordedOperation) -> bool:
         """Return whether an operation changes a table in use."""
         return recorded.table is not None and recorded.table not in self.made
+
+    def note_new(self, recorded: RecordedOperation) -> None:
+        """Note what no release that runs knows of."""
+        operation = recorded.operation
+        if isinstance(operation, ops.CreateTableOp) or is_raw(recorded, "create-table"):
+            self.made.add(recorded.table or "")
+        elif isinstance(operation, ops.RenameTableOp) and recorded.table in self.made:
+            schema = f"{operation.schema}." if operation.schema else ""
+            self.made.add(f"{schema}{operation.new_table_name}")
+        elif isinstance(operation, ops.AddColumnOp):
+            self.added.add((recorded.table, operation.column.name))
+        elif is_raw(recorded, "view"):
+            self.views.add(split_name(operation.facts["name"])[1])
 
     def before(self, recorded: RecordedOperation) -> list[RecordedOperation]:
         """Return what the revision does before an recorded."""
@@ -135,11 +158,23 @@ class RuleContext:
         """Return the code of operations in the forms that do not block."""
         return self.code(*rewrite(operations, self.dialect))
 
-    def allow(self, name: str, recorded: RecordedOperation, reason: str) -> str:
-        """Return the code of an operation that somebody has decided on."""
+    def allow(
+        self, name: str, recorded: RecordedOperation, reason: str, *, safely: bool = True
+    ) -> str:
+        """Return the code of an operation that somebody has decided on.
+
+        Args:
+            name: the rule's.
+            recorded: the operation.
+            reason: why it may be.
+            safely: whether the server is to refuse what blocks others, where it can be told to.
+        """
         comment = Comment(f"schema_guard: allow {name} -- {reason}")
         if recorded.source is not None:
             return f"# {comment.text}\n{recorded.source}"
+        if not safely:
+            sent = ops.ExecuteSQLOp(escaped(recorded.sql)) if recorded.sql else recorded.operation
+            return self.code(comment, sent)
         forms = rewrite(
             [recorded.operation if recorded.sql is None else self.sent(recorded)], self.dialect
         )
@@ -221,12 +256,7 @@ def find(context: RuleContext) -> Iterator[Finding]:
             if context.backend in each.backends:
                 for what, recipe in _found(each, recorded, context):
                     yield Finding(each.name, each.danger, what, recipe, recorded.line, recorded)
-        if isinstance(recorded.operation, ops.CreateTableOp) or is_raw(recorded, "create-table"):
-            context.made.add(recorded.table or "")
-        if isinstance(recorded.operation, ops.RenameTableOp) and recorded.table in context.made:
-            context.made.add(recorded.operation.new_table_name)
-        if isinstance(recorded.operation, ops.AddColumnOp):
-            context.added.add((recorded.table, recorded.operation.column.name))
+        context.note_new(recorded)
         context.schema.apply(recorded, context.revision)
 
 

@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
@@ -12,6 +12,7 @@ from sqlalchemy import Dialect
 
 from schema_guard import compat
 from schema_guard.core.errors import GuardError, cause
+from schema_guard.dialects.server_version import judged_for
 from schema_guard.lint.context import Finding, RuleContext, meta_rule
 from schema_guard.lint.rules import RULES, find
 from schema_guard.lint.rules.downgrades import check_downgrade
@@ -46,7 +47,9 @@ class Judged:
     findings: list[tuple[Path, Finding]] = field(default_factory=list)
 
 
-def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judged:
+def lint(
+    scripts: ScriptDirectory, dialect: Dialect, asked: str | None, version: str | None = None
+) -> Judged:
     """Judge revisions.
 
     Args:
@@ -54,25 +57,37 @@ def lint(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judge
         dialect: of the DBMS that they are judged for.
         asked: a revision, or a range as `flask db history -r` takes it; by default all that git's
             main branch has not (without git, all).
+        version: of the oldest server that they run on; by default the oldest that is supported.
 
     Raises:
-        GuardError: there is no such revision.
+        GuardError: there is no such revision, or no such server.
     """
+    servers = judged_for(dialect, version)
     with compat.installed(renderings=RENDERINGS, impls=IMPLS):
-        return _check(scripts, dialect, asked)
+        return _check(scripts, RuleContext(dialect, servers=servers), asked)
 
 
-def _check(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Judged:
-    chosen, together = _chosen(scripts, asked)
+def _check(scripts: ScriptDirectory, context: RuleContext, asked: str | None) -> Judged:
+    new = _not_shared(scripts)
+    chosen = _chosen(scripts, asked, new)
     names = current_app.extensions["migrate"].db.metadata
     judged = Judged()
-    context = RuleContext(dialect)
     for script in reversed(list(scripts.walk_revisions())):
-        up = record(script, "upgrade", scripts, dialect, names)
-        added = context.added if together else set()
-        context = RuleContext(dialect, context.schema, up.operations, script.revision, set(), added)
+        up = record(script, "upgrade", scripts, context.dialect, names)
+        # What reaches production together is not in use in between.
+        is_new = new is not None and script.revision in new
+        context = replace(
+            context,
+            operations=up.operations,
+            revision=script.revision,
+            made=context.made if is_new else set(),
+            views=context.views if is_new else set(),
+            added=context.added if new is not None or asked is not None else set(),
+        )
         if script.revision not in chosen:
             for recorded in up.operations:
+                if is_new:
+                    context.note_new(recorded)
                 context.schema.apply(recorded, script.revision)
             continue
         before = context.schema.names()
@@ -81,7 +96,7 @@ def _check(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Jud
             why = f"{RULES[NOT_READ].danger} ({cause(up.raised)})"
             recipe = "# read what follows yourself; here no query finds anything"
             found.append(Finding(NOT_READ, why, script.revision, recipe, up.line))
-        down = record(script, "downgrade", scripts, dialect, names)
+        down = record(script, "downgrade", scripts, context.dialect, names)
         found += check_downgrade(script, up.operations, down, before, context)
         judged.revisions.append(script.revision)
         path = Path(script.path)
@@ -89,23 +104,30 @@ def _check(scripts: ScriptDirectory, dialect: Dialect, asked: str | None) -> Jud
     return judged
 
 
-def _chosen(scripts: ScriptDirectory, asked: str | None) -> tuple[set[str], bool]:
-    """Return revisions to be judged, and whether they reach production together."""
-    if asked is not None:
-        first, colon, last = asked.partition(":")
-        try:
-            if not colon:
-                return {script.revision for script in scripts.get_revisions(asked)}, True
-            walked = scripts.walk_revisions(first or "base", last or "heads")
-            return {script.revision for script in walked}, True
-        except CommandError as error:
-            raise GuardError(f"{error}. See `flask db history`.") from error
+def _chosen(scripts: ScriptDirectory, asked: str | None, new: set[str] | None) -> set[str]:
+    """Return the revisions to be judged."""
+    if asked is None:
+        return {script.revision for script in scripts.walk_revisions()} if new is None else new
+    first, colon, last = asked.partition(":")
+    try:
+        if not colon:
+            return {script.revision for script in scripts.get_revisions(asked)}
+        return {
+            script.revision for script in scripts.walk_revisions(first or "base", last or "heads")
+        }
+    except CommandError as error:
+        raise GuardError(f"{error}. See `flask db history`.") from error
+
+
+def _not_shared(scripts: ScriptDirectory) -> set[str] | None:
+    """Return the revisions that git's main branch has not; None where git knows of none."""
     every = {script.revision: Path(script.path) for script in scripts.walk_revisions()}
     there = {folder: shared(folder) for folder in {path.parent for path in every.values()}}
-    new = {
+    if None in there.values():
+        return None
+    return {
         revision for revision, path in every.items() if path.name not in (there[path.parent] or ())
     }
-    return new, None not in there.values()
 
 
 def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The schema as the revisions make it, as far as the rules ask for it; no database is looked at."""
 
 import re
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from alembic.operations import ops
 from sqlalchemy import CheckConstraint, Column
 
 from schema_guard.runner.recorder import RecordedOperation
-from schema_guard.sql.parser import Raw, facts_of
+from schema_guard.sql.raw import Raw, facts_of
 
 PLAIN = re.compile(r'[`"\[\]()\s]')
 
@@ -21,6 +22,14 @@ class ColumnState:
     type: Any = None
     nullable: bool = True
     default: bool = False
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """An index: its columns, and whether it is one of words or places (FULLTEXT, SPATIAL)."""
+
+    columns: tuple[str, ...] = ()
+    is_special: bool = False
 
 
 @dataclass
@@ -50,7 +59,7 @@ class TableState:
     whole: bool = True
     columns: dict[str, ColumnState] = field(default_factory=dict)
     constraints: dict[str, ConstraintState] = field(default_factory=dict)
-    indexes: set[str] = field(default_factory=set)
+    indexes: dict[str, IndexState] = field(default_factory=dict)
 
 
 class SchemaState:
@@ -112,7 +121,7 @@ class SchemaState:
             return
         if isinstance(operation, ops.DropIndexOp):
             for table in self.tables.values():
-                table.indexes.discard(str(operation.index_name))
+                table.indexes.pop(str(operation.index_name), None)
             return
         if name is not None and not (isinstance(operation, Raw) and operation.kind != "validate"):
             _change(self.tables.setdefault(name, TableState(whole=False)), recorded, revision)
@@ -133,8 +142,17 @@ def _made(operation: ops.CreateTableOp) -> TableState:
                 if isinstance(constraint, CheckConstraint)
                 else "",
             )
-    table.indexes = {str(index.name) for index in made.indexes}
+    table.indexes = {
+        str(index.name): _index_state(list(index.expressions), index.dialect_kwargs)
+        for index in made.indexes
+    }
     return table
+
+
+def _index_state(columns: Sequence[Any], options: Mapping[str, Any]) -> IndexState:
+    names = (each if isinstance(each, str) else getattr(each, "name", None) for each in columns)
+    special = options.get("mysql_prefix") or options.get("mariadb_prefix")
+    return IndexState(tuple(name or "(expression)" for name in names), bool(special))
 
 
 def _column_state(column: Column[Any], facts: frozenset[str] = frozenset()) -> ColumnState:
@@ -154,10 +172,10 @@ def _change(table: TableState, recorded: RecordedOperation, revision: str) -> No
     elif isinstance(operation, ops.AlterColumnOp):
         _alter(table, operation)
     elif isinstance(operation, ops.CreateIndexOp):
-        table.indexes.add(str(operation.index_name))
+        table.indexes[str(operation.index_name)] = _index_state(operation.columns, operation.kw)
     elif isinstance(operation, ops.DropConstraintOp):
         table.constraints.pop(str(operation.constraint_name), None)
-        table.indexes.discard(str(operation.constraint_name))  # MySQL's unique ones
+        table.indexes.pop(str(operation.constraint_name), None)  # MySQL's unique ones
     elif isinstance(operation, Raw) and operation.facts.get("name") in table.constraints:
         table.constraints[operation.facts["name"]].valid = True
 

@@ -23,7 +23,7 @@ from sqlalchemy.sql.elements import conv
 
 from schema_guard.dialects.base import backend
 from schema_guard.online_ddl.type_changes import widens
-from schema_guard.sql.parser import facts_of
+from schema_guard.sql.raw import facts_of
 
 LONGEST_NAME = 63  # PostgreSQL cuts the rest without a word
 

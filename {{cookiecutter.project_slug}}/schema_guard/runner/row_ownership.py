@@ -15,22 +15,20 @@ from alembic.operations import ops
 
 from schema_guard.sql import inserts
 from schema_guard.sql.inserts import Inserted, Selected
-from schema_guard.sql.parser import Raw, read
-from schema_guard.sql.tokens import PART, bare, split_name, statements
+from schema_guard.sql.parser import read
+from schema_guard.sql.raw import Raw
+from schema_guard.sql.tokens import split_name, statements
 
 # What may move rows from one table to another in a way that is not understood.
 MOVES = re.compile(
     r"\(*(BEGIN|CALL|COPY|DECLARE|DELETE|DO|EXECUTE|IMPORT|INSERT|LOAD|MERGE|REPLACE|UPDATE"
     r"|WITH\b.*\b(INSERT|UPDATE|DELETE|MERGE)|SELECT\b.*\bINTO\b"
-    r"|ALTER\s+TABLE\b.*\b(ATTACH|EXCHANGE|DROP)\s+PARTITION)\b",
+    r"|ALTER\s+TABLE\b.*\b(ATTACH|DETACH|EXCHANGE|DROP)\s+PARTITION)\b",
     re.IGNORECASE | re.DOTALL,
 )
 ENDS_TRANSACTION = re.compile(r"(COMMIT|END|ROLLBACK)\b", re.IGNORECASE)
 READS = re.compile(r"\(*(SELECT|WITH)\b.*\bFROM\b", re.IGNORECASE | re.DOTALL)
 CATALOGUE = re.compile(r"\b(information_schema|pg_\w+|sqlite_\w+|pragma_\w+)\b", re.IGNORECASE)
-CHANGE = re.compile(
-    rf"\bCHANGE\s+(?:COLUMN\s+)?(?P<old>{PART})\s+(?P<new>{PART})\s", re.IGNORECASE | re.DOTALL
-)
 Key = tuple[str, str]
 
 
@@ -227,11 +225,8 @@ class RowOwnership:
             self._update(table, sql)
         elif operation.kind in {"delete", "truncate"}:
             self._delete(table, -1 if operation.kind == "truncate" else rows)
-        elif operation.kind == "unknown":
-            for change in CHANGE.finditer(sql):
-                self._rename_column(table, bare(change["old"]), bare(change["new"]))
-            if MOVES.match(sql):
-                self._move(sql)
+        elif MOVES.match(sql):
+            self._move(sql)
 
     def _apply_other(self, operation: Raw, rows: int) -> None:
         sql = hidden(operation.sql, self.kind)

@@ -16,8 +16,11 @@ from sqlalchemy import Column, DefaultClause, ForeignKey, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType, TypeEngine
 
+from schema_guard.sql import maintenance, mysql_actions
+from schema_guard.sql.raw import Operations, Raw, ReadColumnOp, escaped, raw
 from schema_guard.sql.tokens import (
     BACK,
+    DEFAULT,
     NAME,
     WHOLE,
     bare,
@@ -28,7 +31,6 @@ from schema_guard.sql.tokens import (
     statements,
 )
 
-Operations = Iterator[MigrateOperation]
 # What stops nobody for long, and loses nothing.
 HARMLESS = re.compile(
     r"(ANALYZE|COMMENT\s+ON|CREATE\s+(EXTENSION|FUNCTION|PROCEDURE|SCHEMA|SEQUENCE|TYPE)"
@@ -38,42 +40,7 @@ HARMLESS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 TRANSACTION = re.compile(r"(BEGIN|COMMIT|END|ROLLBACK|START\s+TRANSACTION)\b", re.IGNORECASE)
-DEFAULT = re.compile(
-    r"\bDEFAULT\s+(\([^)]*\)|'[^']*'|[^\s(]+(?:\([^)]*\))?(?:::\s*\w+)?)", re.IGNORECASE
-)
 REFERENCES = re.compile(rf"\bREFERENCES\s+({WHOLE})(?:\s*\(([^)]*)\))?", re.IGNORECASE)
-
-
-class Raw(MigrateOperation):
-    """SQL of some kind, such as `update` or `unknown`."""
-
-    def __init__(self, kind: str, sql: str, of: str | None = None, **facts: Any) -> None:
-        """Take the statement, and the table that it is about."""
-        self.kind, self.sql, self.facts = kind, sql.translate(BACK), facts
-        self.schema: str | None = None
-        self.table_name: str | None = None
-        if of:
-            self.schema, self.table_name = split_name(of)
-
-
-class ReadColumnOp(ops.AddColumnOp):
-    """A column that SQL adds, with what SQLAlchemy's column does not hold of it.
-
-    Attributes:
-        facts: of `checked`, `counted` (it numbers the rows), `generated` (stored) and `unique`.
-    """
-
-    def __init__(
-        self, table_name: str, column: Column[Any], facts: set[str], *, schema: str | None
-    ) -> None:
-        """Take the column."""
-        super().__init__(table_name, column, schema=schema)
-        self.facts = frozenset(facts)
-
-
-def facts_of(operation: Any) -> frozenset[str]:
-    """Return the facts of a column that SQL adds; none of one that is made of objects."""
-    return operation.facts if isinstance(operation, ReadColumnOp) else frozenset()
 
 
 def read(sql: str, backend: str) -> Iterator[tuple[MigrateOperation, str]]:
@@ -127,9 +94,11 @@ def _drop_table(found: re.Match[str], _sql: str) -> Operations:
         yield ops.DropTableOp(name, schema=schema)
 
 
-def _rename_table(found: re.Match[str], _sql: str) -> Operations:
-    schema, name = split_name(found["old"])
-    yield ops.RenameTableOp(name, bare(found["new"]), schema=schema)
+def _rename_tables(found: re.Match[str], _sql: str) -> Operations:
+    for pair in parts(found["pairs"], ","):
+        old, new = re.split(r"\s+TO\s+", pair, flags=re.IGNORECASE)
+        schema, name = split_name(old)
+        yield ops.RenameTableOp(name, bare(new), schema=schema)
 
 
 def _alter_table(found: re.Match[str], sql: str) -> Operations:
@@ -157,14 +126,6 @@ def _changes_rows(kind: str) -> Callable[[re.Match[str], str], Operations]:
     return make
 
 
-def _raw(kind: str) -> Callable[[re.Match[str], str], Operations]:
-    def make(found: re.Match[str], sql: str) -> Operations:
-        facts = {name: value.translate(BACK) for name, value in found.groupdict().items() if value}
-        yield Raw(kind, sql, facts.pop("table", None), **facts)
-
-    return make
-
-
 def _add_column(found: re.Match[str], table: str, schema: str | None) -> Operations:
     words = found["rest"]
     upper = outside(words).upper()
@@ -173,7 +134,7 @@ def _add_column(found: re.Match[str], table: str, schema: str | None) -> Operati
     column.nullable = not re.search(r"\bNOT\s+NULL\b|\bPRIMARY\s+KEY\b", upper)
     default = DEFAULT.search(words)
     if default:
-        column.server_default = DefaultClause(text(_escaped(default[1])))
+        column.server_default = DefaultClause(text(escaped(default[1])))
     refers = REFERENCES.search(words)
     if refers:
         target = ".".join(filter(None, split_name(refers[1])))
@@ -182,15 +143,11 @@ def _add_column(found: re.Match[str], table: str, schema: str | None) -> Operati
         "counted": r"\b(\w*SERIAL|AUTO_INCREMENT|AS\s+IDENTITY)\b",
         "generated": r"\b(STORED|PERSISTENT)\b",
         "unique": r"\b(UNIQUE|PRIMARY\s+KEY)\b",
+        "virtual": r"\bVIRTUAL\b",
         "checked": r"\bCHECK\b",
     }
     facts = {name for name, words in patterns.items() if re.search(words, upper)}
     yield ReadColumnOp(table, column, facts, schema=schema)
-
-
-def _escaped(words: str) -> str:
-    # A colon would be taken for a parameter.
-    return words.translate(BACK).replace(":", r"\:")
 
 
 def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Operations:
@@ -207,7 +164,7 @@ def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Ope
         kw = {"source_schema": schema, "referent_schema": of_schema, **valid}
         yield ops.CreateForeignKeyOp(name, table, of, columns_of(inside), theirs, **kw)
     elif upper.startswith("CHECK"):
-        condition = _escaped(words[words.find("(") + 1 : words.rfind(")")])
+        condition = escaped(words[words.find("(") + 1 : words.rfind(")")])
         yield ops.CreateCheckConstraintOp(name, table, condition, schema=schema, **valid)
     elif upper.startswith("UNIQUE"):
         yield ops.CreateUniqueConstraintOp(name, table, columns_of(inside), schema=schema)
@@ -236,7 +193,7 @@ def _alter_column(found: re.Match[str], table: str, schema: str | None) -> Opera
         changes["modify_nullable"] = change["null"].upper() == "DROP"
     else:
         default = change["default"]
-        changes["modify_server_default"] = text(_escaped(default)) if default else None
+        changes["modify_server_default"] = text(escaped(default)) if default else None
     yield ops.AlterColumnOp(table, column, schema=schema, **changes)
 
 
@@ -278,6 +235,7 @@ OLD, NEW = NAME.format("old"), NAME.format("new")
 TEMPORARY = r"(?:(?:GLOBAL |LOCAL )?TEMP(?:ORARY)? |UNLOGGED )?"
 NO_COLUMN = r"(?!(?:CONSTRAINT|INDEX|KEY|FULLTEXT|SPATIAL|PARTITION)\b)"
 LIST = rf"{WHOLE}(?:\s*,\s*{WHOLE})*"
+RENAME = rf"{WHOLE} TO {WHOLE}"
 CREATE_INDEX = (
     r"CREATE (?P<kind>UNIQUE |FULLTEXT |SPATIAL )?INDEX (?P<concurrently>CONCURRENTLY )?"
     rf"(?:IF NOT EXISTS )?(?:(?!ON\b){N} )?(?:USING \w+ )?ON (?:ONLY )?{T}\s*(?:USING \w+\s*)?"
@@ -285,26 +243,32 @@ CREATE_INDEX = (
     r"(?:INCLUDE|WHERE|WITH|NULLS|ALGORITHM|LOCK|TABLESPACE|USING|COMMENT|$)"
 )
 STATEMENTS = (
+    *maintenance.STATEMENTS,
     (CREATE_INDEX, _create_index),
     (
         rf"DROP INDEX (?P<concurrently>CONCURRENTLY )?(?:IF EXISTS )?(?P<names>{LIST})(?: ON {T})?",
         _drop_index,
     ),
     (r"DROP (?:TEMPORARY )?TABLE (?:IF EXISTS )?(?P<names>.*)", _drop_table),
-    (rf"RENAME TABLE {OLD} TO {NEW}\s*$", _rename_table),
+    (
+        rf"RENAME TABLES? (?P<pairs>{WHOLE} TO {WHOLE}(?:\s*,\s*{WHOLE} TO {WHOLE})*)\s*$",
+        _rename_tables,
+    ),
     (rf"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?{T} (?P<actions>.*)", _alter_table),
-    (rf"CREATE {TEMPORARY}TABLE (?:IF NOT EXISTS )?{T}", _raw("create-table")),
-    (rf"ALTER TYPE {N} ADD VALUE (?:IF NOT EXISTS )?(?P<value>'[^']*')", _raw("add-value")),
-    (rf"ALTER TYPE {N} RENAME VALUE (?P<old>'[^']*') TO (?P<value>'[^']*')", _raw("rename-value")),
-    (rf"ALTER SCHEMA {N} RENAME TO {NEW}", _raw("rename-schema")),
-    (rf"CREATE (?:OR REPLACE )?VIEW {N}\b", _raw("view")),
+    (rf"CREATE {TEMPORARY}TABLE (?:IF NOT EXISTS )?{T}", raw("create-table")),
+    (rf"ALTER TYPE {N} ADD VALUE (?:IF NOT EXISTS )?(?P<value>'[^']*')", raw("add-value")),
+    (rf"ALTER TYPE {N} RENAME VALUE (?P<old>'[^']*') TO (?P<value>'[^']*')", raw("rename-value")),
+    (rf"ALTER SCHEMA {N} RENAME TO {NEW}", raw("rename-schema")),
+    (rf"CREATE (?:OR REPLACE |MATERIALIZED )?VIEW (?:IF NOT EXISTS )?{N}", raw("view")),
     (rf"TRUNCATE (?:TABLE )?(?:ONLY )?(?P<tables>{LIST})", _changes_rows("truncate")),
     (rf"DELETE FROM (?:ONLY )?{T}", _changes_rows("delete")),  # noqa: S608 - a pattern
     (rf"UPDATE (?:ONLY )?{T}", _changes_rows("update")),
-    (rf"LOCK (?:TABLES? )?(?:ONLY )?{T}", _raw("lock")),
+    (rf"LOCK (?:TABLES? )?(?:ONLY )?{T}", raw("lock")),
 )
 END = r"(?: (?:CASCADE|RESTRICT))?\s*$"
 ACTIONS = (
+    *mysql_actions.ACTIONS,
+    *maintenance.ACTIONS,
     (
         rf"ADD (?:CONSTRAINT {N} )?(?P<rest>(?:FOREIGN|CHECK|UNIQUE|PRIMARY|EXCLUDE)\b.*)",
         _add_constraint,
@@ -321,5 +285,5 @@ ACTIONS = (
     (rf"RENAME (?!(?:TO|AS)\b){C} TO {NEW}", _rename_column),
     (rf"RENAME (?:TO |AS )?{NEW}", _rename_to),
     (rf"VALIDATE CONSTRAINT {N}", _validate),
-    (r"COMMENT\b|SET\s*\(|RESET\s*\(|OWNER TO\b", _nothing),
+    (r"COMMENT\b|(?:RE)?SET\s*\(|OWNER TO\b|AUTO_INCREMENT\b|DEFAULT CHAR", _nothing),
 )

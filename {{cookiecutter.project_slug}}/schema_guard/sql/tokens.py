@@ -23,6 +23,10 @@ EXECUTED_COMMENT = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
 PART = r'(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$]+)'
 WHOLE = rf"{PART}(?:\.{PART})*"
 NAME = rf"(?P<{{}}>{WHOLE})"
+# The value of a column's default.
+DEFAULT = re.compile(
+    r"\bDEFAULT\s+(\([^)]*\)|'[^']*'|[^\s(]+(?:\([^)]*\))?(?:::\s*\w+)?)", re.IGNORECASE
+)
 # What has statements in it that are run later.
 BODY = re.compile(
     r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:EVENT|FUNCTION|PROCEDURE|TRIGGER)\b"

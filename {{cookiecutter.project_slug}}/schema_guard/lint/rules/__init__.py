@@ -6,7 +6,9 @@ from schema_guard.lint.rules import (  # noqa: F401
     compatibility,
     constraints,
     data,
+    enforcement,
     indexes,
+    maintenance,
     mysql,
     tables,
 )

@@ -16,7 +16,7 @@ from schema_guard.online_ddl.rewrite import is_expression
 from schema_guard.online_ddl.type_changes import widens
 from schema_guard.operations.backfilling import Fill
 from schema_guard.runner.recorder import RecordedOperation
-from schema_guard.sql.parser import facts_of
+from schema_guard.sql.raw import facts_of
 
 # PostgreSQL computes these once for all rows; a default without a call is a value.
 STABLE = re.compile(

@@ -29,6 +29,8 @@ def old_code_breaks(recorded: RecordedOperation, context: RuleContext) -> Findin
                 f"# In the next release, or now with a server_default on the column:\n{later}",
             )
     elif operation.modify_server_default is None:
+        if place is not None and not place.default:
+            return
         required = operation.existing_nullable is False or bool(place and not place.nullable)
         if required and operation.modify_nullable is not True:
             reason = "the release that runs gives it a value"

@@ -8,10 +8,11 @@ from alembic.operations import ops
 from sqlalchemy import Column
 from sqlalchemy.sql.elements import conv
 
+from schema_guard.dialects.server_version import since
 from schema_guard.lint.context import SERVERS, Findings, RuleContext, known, rule
 from schema_guard.online_ddl.rewrite import AutocommitBlock, rewrite
 from schema_guard.runner.recorder import RecordedOperation
-from schema_guard.sql.parser import Raw, facts_of
+from schema_guard.sql.raw import Raw, facts_of
 
 # What is not read of a constraint in SQL.
 LEFT_OUT = re.compile(
@@ -121,7 +122,9 @@ def add_check(recorded: RecordedOperation, context: RuleContext) -> Findings:
     operation = recorded.operation
     if isinstance(operation, ops.AddColumnOp) and context.changes_table(recorded):
         column = operation.column
-        if getattr(column.type, "create_constraint", False) or "checked" in facts_of(operation):
+        # MariaDB looks at no row for a CHECK that comes with its column.
+        checked = "checked" in facts_of(operation) and not since(context.servers, MariaDB=(10, 11))
+        if getattr(column.type, "create_constraint", False) or checked:
             reason = "the table is small: N rows"
             yield f"{recorded.table}.{column.name}", context.allow("add-check", recorded, reason)
     elif _is_valid(recorded, context, ops.CreateCheckConstraintOp):

@@ -19,7 +19,7 @@ ASSIGNMENT = re.compile(
 
 def _updates(recorded: RecordedOperation, context: RuleContext) -> bool:
     """Return whether an operation changes rows of a table in use, all in one statement."""
-    changes = is_raw(recorded, "update") or (
+    changes = is_raw(recorded, "update", "merge") or (
         is_raw(recorded, "delete") and not recorded.operation.facts["everything"]
     )
     return changes and not recorded.batched and context.changes_table(recorded)

@@ -15,7 +15,7 @@ from schema_guard import compat
 from schema_guard.core.errors import cause
 from schema_guard.lint.context import RULES, Finding, RuleContext, in_words, meta_rule
 from schema_guard.runner.recorder import RecordedOperation, Recording
-from schema_guard.sql.parser import Raw
+from schema_guard.sql.raw import Raw
 
 Names = set[tuple[str, str, str]]
 READS = re.compile(r"\s*(SELECT|SET|SHOW|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)

@@ -5,7 +5,7 @@ from copy import copy
 
 from alembic.operations import ops
 
-from schema_guard.lint.context import Findings, RuleContext, rule
+from schema_guard.lint.context import Findings, RuleContext, is_raw, rule
 from schema_guard.online_ddl.rewrite import AutocommitBlock
 from schema_guard.runner.recorder import RecordedOperation
 
@@ -51,12 +51,36 @@ def drop_index_not_concurrent(recorded: RecordedOperation, context: RuleContext)
     "postgresql",
 )
 def concurrent_in_transaction(recorded: RecordedOperation, context: RuleContext) -> Findings:
-    """Find CONCURRENTLY outside an autocommit block."""
+    """Find CONCURRENTLY, and VACUUM, outside an autocommit block."""
     operation = recorded.operation
-    if not isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp) or recorded.alone:
+    if recorded.alone:
         return
-    if _concurrently(recorded):
+    if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp) and _concurrently(recorded):
         yield str(operation.index_name), _alone(recorded, context)
+    elif is_raw(recorded, "reindex", "detach") and operation.facts.get("concurrently"):
+        yield operation.facts["name"], context.code(AutocommitBlock([context.sent(recorded)]))
+    elif is_raw(recorded, "vacuum") and not operation.facts["full"]:
+        code = context.code(AutocommitBlock([context.sent(recorded)]))
+        yield recorded.table or "all tables", code
+
+
+@rule(
+    "reindex-not-concurrent",
+    "It blocks writes to the table, and queries that would use the index.",
+    "postgresql",
+)
+def reindex_not_concurrent(recorded: RecordedOperation, context: RuleContext) -> Findings:
+    """Find indexes that are built anew under a lock."""
+    if not is_raw(recorded, "reindex") or recorded.operation.facts["concurrently"]:
+        return
+    facts = recorded.operation.facts
+    what, name = facts["what"], facts["name"]
+    if what == "SYSTEM":  # of which PostgreSQL knows no other form
+        code = context.allow("reindex-not-concurrent", recorded, "while the service is stopped")
+    else:
+        sql = f"REINDEX {what} CONCURRENTLY {name}".replace(":", r"\:")
+        code = context.code(AutocommitBlock([ops.ExecuteSQLOp(sql)]))
+    yield name, code
 
 
 @rule("wide-index", "Every write pays for it; few queries use its later columns.")
