@@ -5,7 +5,7 @@
 On private servers of PostgreSQL and MariaDB, a table of many rows is read, updated and added to by
 four threads of another process, and so is the one that it refers to, while `flask db upgrade` runs
 the revision. Measured is the longest request, in seconds, of those that began or ended meanwhile.
-The recipe is the one that the rule prints. Needs cookiecutter and uv on PATH.
+The recipe is the one that the rule prints.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from upgrade import TEMPLATE, clean, run
+from first_request import TEMPLATE, clean
+from upgrade import run
 
 sys.path.insert(0, str(TEMPLATE / "tests"))
 import servers

@@ -7,12 +7,10 @@ server: the bare side is a Flask application with Flask-SQLAlchemy and Flask-Mig
 env.py that `flask db init` writes. Both run each revision in a transaction of its own, as Alembic
 does by itself on SQLite and MySQL. They take turns. Servers are those of the tests. Measured are
 whole processes, in seconds: with nothing to do, and with many revisions, each of which adds a row.
-Shown is the median of the rounds, the ratio is that of pairs of runs. Needs cookiecutter and uv on
-PATH.
+Shown is the median of the rounds, the ratio is that of pairs of runs.
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -25,10 +23,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import servers
+from first_request import clean
 from servers import Server
 
 TEMPLATE = Path(__file__).resolve().parent.parent
-FOREIGN = ("FLASK_", "VIRTUAL_ENV", "DATABASE_URL", "SECRET_KEY", "PYTHONPATH", "PYTHONDONTWRITE")
 GOAL_NOTHING, GOAL_MANY = 1.10, 1.15
 
 BARE = """
@@ -185,11 +183,6 @@ def upgrade(side: Path, environ: dict[str, str]) -> float:
     started = time.perf_counter()
     run(side, environ, side.parent / "guarded/.venv/bin/flask", "db", "upgrade")
     return time.perf_counter() - started
-
-
-def clean() -> dict[str, str]:
-    """Return the environment without what would reach a project."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
 
 
 def run(folder: Path, environ: dict[str, str], *command: str | Path) -> None:

@@ -25,19 +25,11 @@ def main() -> None:
     setup = runpy.run_path(str(project / "bin" / "setup"))
     wanted = bool(ANSWERS["setup"]) or override == "yes"
     status = setup["main"](setup["STEPS"] if wanted else setup["STEPS"][:1])
-    quote, bin_folder = setup["quote"], setup["PYTHON"].parent.relative_to(project)
-    print()
     if status != 0:
-        print(f"The project is kept, in {project}")
+        print(f"\nThe project is kept, in {project}")
     elif not wanted:
-        print(f"The project is in {project}; nothing is installed yet. To go on:")
+        print(f"\nThe project is in {project}; nothing is installed yet. To go on:")
         print(f"  {setup['resume']()}")
-    else:
-        print("The project is ready. To go on:")
-        print(f"  cd {quote(str(project))}")
-        print(f"  {bin_folder / 'flask'} seed           # roles, and an administrator")
-        print(f"  {bin_folder / 'flask'} run --debug    # then open http://127.0.0.1:5000")
-        print(f"  {bin_folder / 'pytest'}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import unicodedata
 from pathlib import PurePath
 from typing import Any, Mapping
 
-ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+# Parsed in main: answer_checks.py reads this file as it is.
+ANSWERS = r"""{{ cookiecutter | tojson }}"""
 
 SETUP_VARIABLE = "FLASK_MIGRATE_TEMPLATE_SETUP"
 QUESTIONS = ("project_name", "project_slug", "description", "author_name")
@@ -48,8 +49,7 @@ def problems(
         running = ".".join(map(str, python[:2]))
         found.append(f"Python is {running}: run cookiecutter with 3.11 or newer.")
     for question in QUESTIONS:
-        found += text_problems(question, answers[question])
-    found += slug_problems(answers["project_slug"])
+        found += problems_of(question, answers[question])
     if answers["database"] not in ("sqlite", "postgresql", "mysql"):
         found.append(f"database is {answers['database']!r}: choose sqlite, postgresql or mysql.")
     if environ.get(SETUP_VARIABLE, "no").lower() not in ("yes", "no"):
@@ -57,6 +57,12 @@ def problems(
             f"{SETUP_VARIABLE} is {environ[SETUP_VARIABLE]!r} in the environment: say yes or no."
         )
     return found
+
+
+def problems_of(question: str, answer: str) -> list[str]:
+    """Return what is wrong with the answer to a question, one line each."""
+    found = text_problems(question, answer)
+    return found or (slug_problems(answer) if question == "project_slug" else [])
 
 
 def text_problems(question: str, answer: str) -> list[str]:
@@ -76,8 +82,6 @@ def text_problems(question: str, answer: str) -> list[str]:
 
 def slug_problems(slug: str) -> list[str]:
     """Return what keeps a slug from naming a folder, a host and a database."""
-    if not slug.strip():
-        return []  # said already
     if not SLUG.fullmatch(slug):
         rule = "use lower-case letters a-z and digits, with single dashes between them"
         first, *below = PurePath(slug).parts or (slug,)
@@ -95,7 +99,7 @@ def slug_problems(slug: str) -> list[str]:
 
 def main() -> int:
     """Print every problem; return 1 if there is one, 0 otherwise."""
-    found = problems(ANSWERS, os.environ, sys.version_info[:3])
+    found = problems(json.loads(ANSWERS), os.environ, sys.version_info[:3])
     for problem in found:
         print("error: " + problem, file=sys.stderr)
     return 1 if found else 0

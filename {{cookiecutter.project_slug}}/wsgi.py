@@ -1,5 +1,8 @@
-"""The application object that flask, gunicorn and other WSGI servers find."""
+"""The application, for `flask` and for WSGI servers: `flask run`, `gunicorn wsgi:app`."""
 
-from app import create_app
+from schema_guard import model_errors
 
-app = create_app()
+with model_errors():  # what is wrong with a model is one message
+    from app import create_app
+
+    app = create_app()

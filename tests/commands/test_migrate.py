@@ -152,3 +152,35 @@ def test_flags_of_the_command_line(any_project: Project) -> None:
         assert any_project.flask("db", "check", DATABASE_URL=url).status == 0
     query = "SELECT login, phone FROM users"
     assert "it's {{ x }}" in any_project.query(query, DATABASE_URL=url)
+
+
+ORDER = """
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import Base
+
+
+class Order(Base):
+    __tablename__ = "{table}"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("{key}"))
+"""
+
+
+def test_a_mistake_in_a_model_is_one_message(any_project: Project) -> None:
+    url = prepared(any_project, None, "mistake")
+    module = any_project.path / "app" / "models" / "order.py"
+    try:
+        for table, key, said in (
+            ("orders", "user.id", "orders.user_id refers to a table user, which no model makes"),
+            ("users", "roles.id", "the table users has a model already: Model User (app"),
+        ):
+            module.write_text(ORDER.format(table=table, key=key), encoding="utf-8")
+            outcome = any_project.flask("db", "migrate", DATABASE_URL=url)
+            assert outcome.status == 1
+            assert f"Error: Model Order ({Path('app/models/order.py')}:8): {said}" in outcome.output
+            assert "Traceback" not in outcome.output
+            assert "DATABASE_URL" not in outcome.output
+    finally:
+        module.unlink()

@@ -112,6 +112,43 @@ def test_a_reader_does_not_wait_for_a_writer(own_project: Project, database: Pat
             assert service.get("/readyz").status == 200
 
 
+BUSY = """
+import sqlite3
+import sys
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from wsgi import app
+
+from app.extensions import db
+
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+insert = text("INSERT INTO roles (name, description) VALUES ('Zoë 🎉', '')")
+with app.test_request_context(method="POST"), db.engine.connect() as connection:
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(insert)
+    except OperationalError as error:
+        print(error.orig)
+    other.execute("ROLLBACK")
+    connection.execute(insert)
+    print(connection.connection.driver_connection.in_transaction)
+    connection.rollback()
+    alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+    alone.execute(insert)
+"""
+
+
+def test_a_request_goes_on_with_a_connection_that_found_the_file_locked(
+    own_project: Project, database: Path
+) -> None:
+    variables = {"DATABASE_URL": f"{url_of(database)}?timeout=0.05", "PYTHONPATH": "."}
+    python = own_project.tool("python")
+    outcome = own_project.run(python, "-c", BUSY, str(database), **variables)
+    assert outcome.output == "database is locked\nTrue\n"
+    assert query(database, "SELECT count(*) FROM roles WHERE name = 'Zoë 🎉'") == [(1,)]
+
+
 def test_a_table_is_rebuilt_without_losing_its_children(
     own_project: Project, database: Path
 ) -> None:

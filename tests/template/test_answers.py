@@ -5,8 +5,10 @@ import html
 import itertools
 import json
 import os
+import pty
 import re
 import runpy
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -57,7 +59,7 @@ def load_hook(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
 def problems(answers: Mapping[str, str]) -> list[str]:
     """Return what the pre hook says of answers."""
     hook = load_hook("pre_gen_project", context(answers))
-    found: list[str] = hook["problems"](hook["ANSWERS"], {}, (3, 14, 0))
+    found: list[str] = hook["problems"](json.loads(hook["ANSWERS"]), {}, (3, 14, 0))
     return found
 
 
@@ -95,7 +97,7 @@ def parse_all(project: Path) -> None:
 def test_any_text_is_rejected_or_found_again(answers: dict[str, str]) -> None:
     found = context({"project_slug": "demo", **answers})
     hook = load_hook("pre_gen_project", found)
-    rejected = hook["problems"](hook["ANSWERS"], {}, (3, 14, 0))
+    rejected = hook["problems"](json.loads(hook["ANSWERS"]), {}, (3, 14, 0))
     if rejected:
         assert all(any(problem.startswith(name) for name in NASTY) for problem in rejected)
         return
@@ -218,6 +220,44 @@ def test_a_folder_that_exists_is_refused(
     assert list(tmp_path.rglob("*")) == [folder]
 
 
+def test_a_wrong_answer_is_asked_again_and_the_others_are_kept(
+    tmp_path: Path, environ: Mapping[str, str]
+) -> None:
+    lines = [
+        *("  ", "Zoë's Shop", "Bad Slug", "also_bad", "zoes-shop"),
+        *("two\x07bells", "", "me", "3", "n"),  # Enter takes the default
+    ]
+    ours, theirs = pty.openpty()
+    os.write(ours, "".join(f"{line}\n" for line in lines).encode())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cookiecutter", TEMPLATE],
+        cwd=tmp_path,
+        env=environ,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    try:
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        os.close(ours)
+        os.close(theirs)
+
+    assert process.returncode == 0, output
+    assert output.count("project_slug is 'Bad Slug': use lower-case letters") == 1
+    assert output.count("project_slug is 'also_bad'") == 1
+    assert "project_name is empty" in output
+    assert "description holds a control character or line break (U+0007)" in output
+    assert rendered_answers(tmp_path / "zoes-shop") == {
+        "project_name": "Zoë's Shop",
+        "description": "A Flask service.",
+        "author_name": "me",
+    }
+    assert (tmp_path / "zoes-shop" / "compose.yaml").exists()
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path, environ: Mapping[str, str]) -> None:
     outcome = cookiecutter(
         tmp_path,
@@ -231,11 +271,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path, environ: Mapping[str, str
     assert outcome.status != 0
     told = [line for line in outcome.output.splitlines() if line.startswith("error: ")]
     assert [line.split()[1] for line in told] == [
-        *("project_name", "description", "author_name", "project_slug"),
+        *("project_name", "project_slug", "description", "author_name"),
         SETUP_VARIABLE,
     ]
-    assert "U+000A" in told[1]
-    assert "U+0007" in told[2]
+    assert "U+000A" in told[2]
+    assert "U+0007" in told[3]
     assert not list(tmp_path.iterdir())
 
 
@@ -260,7 +300,7 @@ def test_empty_names_are_rejected_and_an_empty_description_is_not() -> None:
 def test_an_unknown_database_is_rejected() -> None:
     # Only a replay file can hold one: cookiecutter itself refuses it elsewhere.
     hook = load_hook("pre_gen_project", context({}))
-    answers = {**hook["ANSWERS"], "database": "oracle"}
+    answers = {**json.loads(hook["ANSWERS"]), "database": "oracle"}
     assert hook["problems"](answers, {}, (3, 11)) == [
         "database is 'oracle': choose sqlite, postgresql or mysql."
     ]
@@ -268,10 +308,11 @@ def test_an_unknown_database_is_rejected() -> None:
 
 def test_an_old_python_is_rejected() -> None:
     hook = load_hook("pre_gen_project", context({}))
-    assert hook["problems"](hook["ANSWERS"], {}, (3, 10, 9)) == [
+    answers = json.loads(hook["ANSWERS"])
+    assert hook["problems"](answers, {}, (3, 10, 9)) == [
         "Python is 3.10: run cookiecutter with 3.11 or newer."
     ]
-    assert hook["problems"](hook["ANSWERS"], {}, (3, 11, 0)) == []
+    assert hook["problems"](answers, {}, (3, 11, 0)) == []
 
 
 def combinations() -> list[dict[str, Any]]:
@@ -364,6 +405,7 @@ EXPECTED = {
     "schema_guard/core/file_lock.py",
     "schema_guard/core/listeners.py",
     "schema_guard/core/manifest.py",
+    "schema_guard/core/model_errors.py",
     "schema_guard/core/options.py",
     "schema_guard/core/private_files.py",
     "schema_guard/core/redaction.py",
@@ -421,6 +463,7 @@ EXPECTED = {
     "schema_guard/runner/answers.py",
     "schema_guard/runner/connection.py",
     "schema_guard/runner/data_loss.py",
+    "schema_guard/runner/definite_order.py",
     "schema_guard/runner/error_hints.py",
     "schema_guard/runner/failure_report.py",
     "schema_guard/runner/first_error.py",

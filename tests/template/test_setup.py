@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 import servers
 from projects import SETUP_VARIABLE, TEMPLATE, Baker, Outcome, Project, cookiecutter, run
 
-STEPS = ["settings", "environment", "requirements", "database", "git"]
+STEPS = ["settings", "environment", "requirements", "database", "tools", "git"]
 NO_NETWORK = {
     # Nothing listens on port 9; no cache and no other place to find packages.
     **dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"], "http://127.0.0.1:9"),
@@ -78,8 +79,8 @@ def test_a_project_is_ready_when_cookiecutter_returns(sqlite_project: Project) -
     for line in told[1:]:
         assert (sqlite_project.path / line.split()[0]).exists()
     assert (sqlite_project.path / ".git").is_dir()
-    # Bytecode is compiled, for what no command has imported yet too.
-    assert list(sqlite_project.path.glob(".venv/lib/*/site-packages/pip/__pycache__/*.pyc"))
+    head = (sqlite_project.path / ".git" / "HEAD").read_text()
+    assert head == "ref: refs/heads/main\n"  # what CI watches
     with sqlite3.connect(sqlite_project.path / "instance" / "demo.db") as connection:
         assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("0001",)]
 
@@ -115,6 +116,31 @@ def test_what_a_step_waits_for_is_shown_at_once(
 
     assert setup["run"]("a step", sys.executable, "-c", code) == "migrated"
     assert capsys.readouterr().out == "\n    Waiting: for a server (1 of 30 s) "
+
+
+def test_a_step_that_takes_long_shows_what_it_is_at(
+    sqlite_project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = runpy.run_path(str(sqlite_project.path / "bin" / "setup"))
+    waits = iter([False] * 11)  # eleven seconds at once, and none that is waited for
+    monkeypatch.setattr(threading.Event, "wait", lambda *_: next(waits, True))
+    progress = setup["Progress"]("tools")
+    setup["Progress"].line = "Downloading mypy (12.3MiB)"
+
+    progress.show()
+
+    shown = "\n    10 s  Downloading mypy (12.3MiB)\n  tools........... "
+    assert capsys.readouterr().out == shown
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    waits = iter([False] * 3)
+    progress.show()
+    *shown_in_place, last = capsys.readouterr().out.split("\r")[1:]
+    assert [text.strip() for text in shown_in_place] == [
+        "tools........... 2 s  Downloading mypy (12.3MiB)",
+        "tools........... 3 s  Downloading mypy (12.3MiB)",
+        "",
+    ]
+    assert last == "  tools........... "
 
 
 def test_answering_no_installs_nothing_and_says_how_to_go_on(bake: Baker) -> None:
@@ -220,10 +246,15 @@ def test_a_folder_in_a_repository_gets_none_of_its_own(
 ) -> None:
     run("git", "init", "--quiet", tmp_path, cwd=tmp_path, environ=environ)
 
-    project = bake(folder=tmp_path, setup="yes")
+    project = bake({"PYTHONDONTWRITEBYTECODE": "1"}, folder=tmp_path, setup="yes")
 
     assert "repository is there" in project.output
     assert not (project.path / ".git").exists()
+    # Bytecode of what the service imports is compiled all the same, and of nothing else.
+    site = next(project.path.glob(".venv/lib/*/site-packages"))
+    for package in ("flask", "sqlalchemy/orm", "alembic"):
+        assert list(site.glob(f"{package}/__pycache__/*.pyc")), package
+    assert not list(site.glob("pip/__pycache__/*.pyc"))
 
 
 def test_without_uv(bake: Baker, no_uv: Mapping[str, str]) -> None:
@@ -237,7 +268,8 @@ def test_without_uv(bake: Baker, no_uv: Mapping[str, str]) -> None:
 def test_a_fault_of_the_template_keeps_the_project(
     tmp_path: Path, environ: Mapping[str, str]
 ) -> None:
-    for name in ("cookiecutter.json", "hooks", "templates", "{{cookiecutter.project_slug}}"):
+    kept = ("answer_checks.py", "cookiecutter.json", "hooks", "templates")
+    for name in (*kept, "{{cookiecutter.project_slug}}"):
         source = TEMPLATE / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, tmp_path / name)
@@ -397,3 +429,4 @@ def test_ctrl_c_in_the_middle(tmp_path: Path, environ: Mapping[str, str]) -> Non
     resumed = resume(outcome, environ, tmp_path)
     assert resumed.status == 0, resumed.output
     assert done(resumed.output) == STEPS
+    assert "The project is ready" in resumed.output

@@ -11,7 +11,7 @@ from typing import Any
 from flask import has_request_context, request
 from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.config import PYPROJECT
@@ -125,18 +125,29 @@ def _begin_sqlite_session(connection: sqlite3.Connection) -> None:
 
 
 @event.listens_for(Engine, "begin")
-def _begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if connection.dialect.driver == "pysqlite" and options.get("isolation_level") != "AUTOCOMMIT":
-        # A transaction that reads before it writes cannot wait for another one that
-        # writes: SQLite fails it at once. A request that may write waits at its beginning.
-        writes = has_request_context() and request.method not in SAFE_METHODS
-        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-        sqlite: Any = connection.connection.driver_connection
-        try:
-            sqlite.execute(begin)
-        except sqlite3.Error as error:
-            raise DBAPIError.instance(begin, None, error, sqlite3.Error) from error
+def _choose_begin(connection: Connection) -> None:
+    """Leave word for `_begin` of how a transaction of SQLite begins.
+
+    SQLAlchemy calls that next, and handles its errors: after a listener that fails the connection
+    would be beginning for ever, and send statements outside of any transaction.
+    """
+    if connection.dialect.driver != "pysqlite":
+        return
+    connection.dialect.do_begin = _begin  # type: ignore[method-assign]
+    # A transaction that reads before it writes cannot wait for another one that
+    # writes: SQLite fails it at once. A request that may write waits at its beginning.
+    writes = has_request_context() and request.method not in SAFE_METHODS
+    alone = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    connection.info["begin"] = None if alone else begin
+
+
+def _begin(dbapi_connection: PoolProxiedConnection) -> None:
+    """Begin a transaction of SQLite, unless somebody has: the guards of migrations do."""
+    sqlite: Any = dbapi_connection.driver_connection
+    begin = dbapi_connection.info.pop("begin", None)
+    if begin and not sqlite.in_transaction:
+        sqlite.execute(begin)
 
 
 # A process that is forked (`gunicorn --preload`) shares its parent's sockets, and would mix

@@ -16,8 +16,9 @@ from flask_sqlalchemy import SQLAlchemy
 
 from schema_guard.cli.group import CommandGroup
 from schema_guard.core.errors import GuardError
+from schema_guard.core.model_errors import model_errors
 
-__all__ = ["GuardError", "SchemaGuard", "__version__"]
+__all__ = ["GuardError", "SchemaGuard", "__version__", "model_errors"]
 
 __version__ = "0.1.0"
 

@@ -23,7 +23,7 @@ from alembic.autogenerate.render import (  # noqa: E402
 )
 from alembic.ddl.impl import _impls  # noqa: E402
 from alembic.ddl.mysql import MySQLImpl  # noqa: E402
-from alembic.operations import Operations  # noqa: E402
+from alembic.operations import Operations, batch  # noqa: E402
 from alembic.operations.batch import BatchOperationsImpl  # noqa: E402
 from alembic.runtime.migration import MigrationContext  # noqa: E402
 from alembic.util.sqla_compat import _get_constraint_final_name  # noqa: E402
@@ -60,6 +60,7 @@ render_name = _render_gen_name
 render_type = _repr_type
 final_name = _get_constraint_final_name
 # What is overridden has to be there, or it would never be called.
+batch.ApplyBatchImpl  # noqa: B018
 MySQLImpl._exec  # noqa: B018, SLF001
 DefaultExecutionContext._rowcount  # noqa: B018, SLF001
 
@@ -70,6 +71,7 @@ def installed(
     renderings: Mapping[Any, Callable[..., Any]] = MappingProxyType({}),
     implementations: Mapping[Any, Callable[..., Any]] = MappingProxyType({}),
     impls: Mapping[str, type[Any]] = MappingProxyType({}),
+    copies: type[Any] | None = None,
 ) -> Iterator[None]:
     """Have Alembic use other functions meanwhile; afterwards it is as it was.
 
@@ -77,6 +79,7 @@ def installed(
         renderings: how operations are written; Alembic writes a revision after env.py has run.
         implementations: how operations are run.
         impls: Alembic's `DefaultImpl` of DBMSs, by the dialect's name.
+        copies: its `ApplyBatchImpl`, which copies tables in batch mode.
     """
     registries: list[tuple[dict[Any, Any], dict[Any, Any]]] = [
         (renderers._registry, {(name, "default"): run for name, run in renderings.items()}),  # noqa: SLF001
@@ -85,6 +88,7 @@ def installed(
             {(name, "default"): run for name, run in implementations.items()},
         ),
         (_impls, dict(impls)),
+        (vars(batch), {"ApplyBatchImpl": copies} if copies else {}),
     ]
     before = [
         {name: registry[name] for name in ours if name in registry} for registry, ours in registries

@@ -7,9 +7,10 @@ from flask import current_app
 
 from schema_guard import compat
 from schema_guard.autogenerate.configure import settings
+from schema_guard.core.model_errors import compared_models
 from schema_guard.operations.in_place import IMPLS
+from schema_guard.runner import data_loss, definite_order
 from schema_guard.runner.connection import migration_connection
-from schema_guard.runner.data_loss import IMPLEMENTATIONS
 from schema_guard.runner.runner import run_migrations
 
 logger = logging.getLogger("alembic")
@@ -29,7 +30,15 @@ def run(context: Any) -> None:
     _configure_logging()
     options = {"target_metadata": extension.db.metadata, **settings(extension.configure_args)}
     act = _print_sql if context.is_offline_mode() else _migrate
-    with compat.installed(implementations=IMPLEMENTATIONS, impls=IMPLS):
+    implementations: dict[Any, Any] = {
+        **data_loss.IMPLEMENTATIONS,
+        **definite_order.IMPLEMENTATIONS,
+    }
+    copies = definite_order.DefiniteBatch
+    with (
+        compat.installed(implementations=implementations, impls=IMPLS, copies=copies),
+        compared_models(extension.db),
+    ):
         act(context, extension.db.engine, options)
 
 

@@ -13,11 +13,14 @@ blueprint = Blueprint("home", __name__)
 @blueprint.get("/")
 def home() -> str:
     """Show name, description, DBMS and revision; in debug, where to go on."""
+    reason = None
     try:
         connection = db.session.connection()
         dbms, state = readiness.server(connection), readiness.check(connection)
     except SQLAlchemyError as error:
         cause = readiness.cause(error)
         current_app.logger.error("the home page found no database: %s", cause)
-        dbms, state = None, None
-    return render_template("home.html", dbms=dbms, state=state, models_path=models.__path__[0])
+        dbms, state, reason = None, None, readiness.not_ready(error)
+    return render_template(
+        "home.html", dbms=dbms, state=state, reason=reason, models_path=models.__path__[0]
+    )

@@ -99,7 +99,7 @@ class Autodetector:
             made = renames.operations(self.context, self.metadata)
             found = [*made, *self._compare(renames)]
         self._ask_values(found)
-        self.questioner.require_answers()
+        self.questioner.require_answers(self._tables())
         return self.completed(found, renames)
 
     def completed(self, found: list[Any], renames: Renames) -> list[Any]:
@@ -165,6 +165,15 @@ class Autodetector:
                 f" {NOTHING} To drop the tables all the same, name each: "
                 + " ".join(f"--drop-table {_name(each)}" for each in asked)
             )
+
+    def _tables(self) -> set[str]:
+        """Return the tables of the models and of the database, in the schemas of the models."""
+        inspector = inspect(self.context.connection)
+        found = set(self.metadata.tables)
+        for schema in {table.schema for table in self.metadata.tables.values()} | {None}:
+            place = f"{schema}." if schema else ""
+            found |= {f"{place}{name}" for name in inspector.get_table_names(schema)}
+        return found
 
     def _renamed_tables(self, found: list[Any]) -> dict[str, str]:
         """Ask what became of the tables that are gone; return new names by old ones."""

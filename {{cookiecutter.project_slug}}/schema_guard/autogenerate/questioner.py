@@ -5,6 +5,7 @@ its flags, and nothing is written.
 """
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import click
 
@@ -107,8 +108,11 @@ class Questioner:
         self.unanswered.append(f"{why}:\n  --fill {what}:{default or 'VALUE'}")
         return None
 
-    def require_answers(self) -> None:
+    def require_answers(self, tables: set[str]) -> None:
         """Go on only if everything is answered.
+
+        Args:
+            tables: those of the models and of the database, as flags name them.
 
         Raises:
             GuardError: a question was not answered, or a flag was not needed.
@@ -119,6 +123,13 @@ class Questioner:
                 " answer each with a flag:\n" + "\n".join(self.unanswered)
             )
         for flag, key in self.unused:
+            table = key if flag.endswith("-table") else key.rpartition(".")[0]
+            if table not in tables:
+                near = get_close_matches(table, tables, 1)
+                raise GuardError(
+                    f"--{flag} {key}: there is no table {table}"
+                    f"{f' (is it {near[0]}?)' if near else ''}. {NOTHING}"
+                )
             raise GuardError(
                 f"--{flag} {key}: the models and the database do not call for it. {NOTHING}"
             )

@@ -27,6 +27,7 @@ from schema_guard.autogenerate.questioner import FLAGS
 from schema_guard.cli.lint_command import lint_revisions
 from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError, trace
+from schema_guard.core.model_errors import compared_models
 from schema_guard.core.options import Options, given
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
@@ -235,6 +236,7 @@ def extended(command: click.Command) -> click.Command:
                     stack.enter_context(given(Options(**flags)))
                 stack.enter_context(interruptible())
                 stack.enter_context(sound_revisions())
+                stack.enter_context(compared_models(current_app.extensions["migrate"].db))
                 return run(*args, **kwargs)
         except GuardError as error:
             if verbose:

@@ -26,6 +26,7 @@ class Kind(Enum):
     ABSENT = auto()  # start a server
     STARTING = auto()  # wait
     REFUSED = auto()  # an administrator
+    MISSING = auto()  # create the database
     OTHER = auto()
 
 
@@ -105,6 +106,13 @@ PROBLEMS = (
         words=("too many clients", "too many connections", "connection slots are reserved"),
     ),
     Problem(
+        "the server at {address} has no database of that name",
+        "Create it with `flask db prepare`, or correct DATABASE_URL.",
+        Kind.MISSING,
+        (1049,),
+        ('database "', "unknown database"),
+    ),
+    Problem(
         "the server at {address} does not let {user} in with this password",
         "Correct user and password in DATABASE_URL.",
         Kind.REFUSED,
@@ -132,8 +140,16 @@ def diagnose(error: BaseException) -> Problem:
     return Problem(text.replace("{", "{{").replace("}", "}}"), "Correct DATABASE_URL.")
 
 
-def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
-    """Return the error for a database that cannot be used; the password is not shown."""
+def connection_failed(
+    url: URL, error: OSError | SQLAlchemyError, *, connected: bool = False
+) -> GuardError:
+    """Return the error for a database that cannot be used; the password is not shown.
+
+    Args:
+        url: of the database.
+        error: what says so.
+        connected: whether it was reached before: then an error may be of what was run.
+    """
     name = shown(url)
     if disk_full(error):
         where = f"of {Path(url.database or '').parent}" if is_file(url) else "of the server"
@@ -142,8 +158,9 @@ def connection_failed(url: URL, error: OSError | SQLAlchemyError) -> GuardError:
         )
     statement = getattr(error, "statement", None)
     lost = getattr(error, "connection_invalidated", False)
-    if statement and not lost and not codes_of(error) & NOT_ALLOWED:
-        return GuardError(f"{name}: {cause(error)}.\nStatement:  {shorten(statement)}")
+    if (statement or connected) and not lost and not codes_of(error) & NOT_ALLOWED:
+        ran = f"\nStatement:  {shorten(statement)}" if statement else ""
+        return GuardError(f"{name}: {cause(error)}.{ran}")
     if is_file(url):
         return GuardError(
             f"Cannot use the database {name}: {cause(error)}. Make its folder writable, or"
@@ -178,6 +195,8 @@ def not_ready(error: SQLAlchemyError) -> str:
     problem = diagnose(error)
     if lost or problem.kind in {Kind.ABSENT, Kind.STARTING}:
         return "the database does not answer"
+    if problem.kind is Kind.MISSING:
+        return "the database does not exist: `flask db prepare` creates it"
     if problem in PROBLEMS:
         return problem.what.format(address="its address", user="its user")
     return "the database refuses the connection; the log says why"

@@ -1,15 +1,20 @@
 """What `flask db migrate` writes into a revision."""
 
+import ast
+import builtins
+import sys
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from flask import current_app
-from sqlalchemy import DefaultClause, Enum, FunctionElement, TypeDecorator, false, true
+from sqlalchemy import DefaultClause, Enum, FunctionElement, MetaData, TypeDecorator, false, true
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.types import UserDefinedType
+from sqlalchemy.types import TypeEngine
 
 from schema_guard import compat
+from schema_guard.core.errors import GuardError
 from schema_guard.dialects.base import backend
 
 
@@ -23,14 +28,13 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
         Python for the revision, or False for what Alembic renders well itself.
     """
     if kind == "type" and isinstance(item, TypeDecorator):
-        own = not type(item).__module__.startswith("sqlalchemy.")
-        return own and compat.render_type(item.impl_instance, context)
+        return not is_sqlalchemys(item) and compat.render_type(item.impl_instance, context)
     if kind == "type" and type(item) is postgresql.JSONB:
         # On another DBMS Alembic writes an argument that is not imported.
         context.imports.add("from sqlalchemy.dialects import postgresql")
         return "postgresql.JSONB()"
-    if kind == "type" and isinstance(item, UserDefinedType):
-        context.imports.add(f"import {type(item).__module__}")  # Alembic names it by its module
+    if kind == "type" and isinstance(item, TypeEngine) and not is_sqlalchemys(item):
+        _import(item, context)
     if kind == "type" and isinstance(item, Enum) and item.native_enum and item.name:
         return context.dialect is not None and (
             context.dialect.name == "postgresql" and render_enum(item, context)
@@ -38,6 +42,54 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
     if kind == "server_default" and isinstance(item, DefaultClause):
         return _render_default(item)
     return False
+
+
+def is_sqlalchemys(kind: TypeEngine[Any]) -> bool:
+    """Return whether a type is SQLAlchemy's own."""
+    return type(kind).__module__.partition(".")[0] == "sqlalchemy"
+
+
+def _import(kind: TypeEngine[Any], context: AutogenContext) -> None:
+    """Have a revision import a type of the application's, or of a library, as Alembic names it.
+
+    Raises:
+        GuardError: what the type says of itself does not make one.
+    """
+    module, name = type(kind).__module__, type(kind).__name__
+    impl = context.migration_context and context.migration_context.impl
+    if context.opts.get("user_module_prefix") is not None or (
+        impl and impl.render_type(kind, context)
+    ):
+        return
+    context.imports.add(f"import {module}")
+    written = f"{module}.{kind!r}"
+    if _makes(written, f"{module}.{name}") and hasattr(sys.modules.get(module), name):
+        return
+    of = next((f" of {each}" for each in _columns(context) if each.type is kind), "")
+    raise GuardError(
+        f"The type {type(kind).__qualname__} ({module}){of} cannot be written into a revision:"
+        f" `{written}` does not make one. Have its __repr__ return a call with plain values, as in"
+        f" `{name}(length=8)`, and the class be at the top of its module. Nothing was written."
+    )
+
+
+def _makes(written: str, name: str) -> bool:
+    """Return whether Python is a call of a name, with values that need no import."""
+    try:
+        call = ast.parse(written, mode="eval").body
+    except SyntaxError:
+        return False
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != name:
+        return False
+    values = [*call.args, *(keyword.value for keyword in call.keywords)]
+    named = (node for value in values for node in ast.walk(value) if isinstance(node, ast.Name))
+    return all(hasattr(builtins, node.id) for node in named)
+
+
+def _columns(context: AutogenContext) -> Iterator[Any]:
+    metadata = context.opts.get("target_metadata")
+    for table in metadata.tables.values() if isinstance(metadata, MetaData) else ():
+        yield from table.columns
 
 
 def render_enum(kind: Enum, context: AutogenContext) -> str:

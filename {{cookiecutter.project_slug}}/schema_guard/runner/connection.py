@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.admin import restore_marker
+from schema_guard.core.model_errors import is_of_models
 from schema_guard.dialects.base import backend, check_server
 from schema_guard.dialects.connection_errors import connection_failed
 from schema_guard.dialects.limits import new_connection
@@ -51,6 +52,7 @@ def migration_connection(
         GuardError: the server cannot be reached, or is older than what the migrations are tested
             on; or another migration, or a restore, has the lock for too long; or a restore was
             interrupted; or a statement fails.
+        SQLAlchemyError: the models are not what they should be, see core/model_errors.py.
     """
     outer = _held.connection
     if outer is not None and outer.engine.url == engine.url:
@@ -58,9 +60,11 @@ def migration_connection(
         yield outer
         return
     session = sqlite_connection if engine.dialect.name == "sqlite" else server_connection
+    connected = False
     try:
         with session(engine) as connection, cancellable(connection):
             check_server(connection)
+            connected = True
             if locked:
                 with exclusive(connection, restoring=restoring):
                     yield connection
@@ -72,7 +76,9 @@ def migration_connection(
                     pass
             yield connection
     except SQLAlchemyError as error:
-        raise connection_failed(engine.url, error) from error
+        if is_of_models(error):
+            raise
+        raise connection_failed(engine.url, error, connected=connected) from error
 
 
 @contextmanager

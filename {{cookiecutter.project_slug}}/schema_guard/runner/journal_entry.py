@@ -107,13 +107,19 @@ def tell(entries: list[Entry]) -> str:
     return "\n".join(["Of this revision these were kept:", *lines]) if lines else NOTHING
 
 
-def ways(step: Step) -> str:
-    """Return what a person can do where the journal does not help."""
+def ways(step: Step, *, repeated: bool = False) -> str:
+    """Return what a person can do where the journal does not help.
+
+    Args:
+        step: the revision.
+        repeated: whether something was run now, which is repeatable.
+    """
     here, before = step.revision, f"the revision before {step.revision}"
     undone, completed = (before, here) if step.direction == "upgrade" else (here, before)
     command = f"flask db {step.direction}"
+    run = "Only what is repeatable" if repeated else "Nothing"
     return (
-        "Nothing was run now. The ways on:\n"
+        f"{run} was run now. The ways on:\n"
         f"    {command} --resume=rerun  runs all of it again, if it may run twice\n"
         f"    {command} --resume=skip   leaves out what was kept wherever it comes, runs the rest\n"
         f"    by hand: undo what was kept, and `flask db stamp --purge` with {undone};"

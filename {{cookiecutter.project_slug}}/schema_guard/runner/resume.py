@@ -3,6 +3,7 @@
 Promise: what the journal says of it is what there is, or nothing is run.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from schema_guard.runner.journal_entry import (
 
 # How a person has an interrupted revision go on, by `--resume`.
 RERUN, SKIP = "rerun", "skip"
+# What Alembic's batch mode does when a copy of a table fails; one that succeeds is renamed.
+GIVEN_UP = re.compile(r"DROP TABLE (\S*_alembic_tmp_\S+)")
 
 
 @dataclass
@@ -43,6 +46,8 @@ class Earlier:
         left: what this run has not come to yet.
         unsure: a query that may answer otherwise than it did then.
         lost: why this run cannot go on, whatever the revision catches.
+        given_error: the last error that was given again, and its statement.
+        repeated: whether this run has changed something, which is repeatable.
     """
 
     step: Step = field(default_factory=lambda: Step("", ""))
@@ -52,6 +57,8 @@ class Earlier:
     skips: bool = False
     unsure: str | None = None
     lost: GuardError | None = None
+    given_error: tuple[BaseException, str] | None = None
+    repeated: bool = False
 
     def __post_init__(self) -> None:
         """Begin with the first."""
@@ -87,9 +94,14 @@ class Earlier:
             GuardError: it cannot be done, and would be needed.
         """
         dialect, answer = context.dialect, done.answer
+        if done.kind == FAILED and self.skips:  # nothing of it was kept
+            return False
         if done.kind == FAILED:
             error = answers.decode_error(answer or b"", dialect.loaded_dbapi.Error)
-            raise error or self.lose(f"it needs the error of `{done.statement}`")
+            if error is None:
+                raise self.lose(f"it needs the error of `{done.statement}`")
+            self.given_error = error, done.statement
+            raise error
         known = answer is None or answer.startswith(answers.GIVEN)
         if done.kind == READ and not known:
             return False
@@ -114,6 +126,16 @@ class Earlier:
             raise self.lose(f"it now comes to `{statement}` there")
         self._decide()
 
+    def repeat(self, *, changes: bool) -> None:
+        """Let a statement run that may be repeated.
+
+        Raises:
+            GuardError: it is not known whether the earlier run would have come to it.
+        """
+        if not self.left:
+            self._decide()
+        self.repeated |= changes and self.number > 0
+
     def end(self) -> None:
         """Let a revision be complete.
 
@@ -125,6 +147,13 @@ class Earlier:
         if self.left and not self.skips:
             raise self.lose(f"it does not come to `{self.left[0].statement}`")
         self._decide()
+
+    def ends_as_before(self, error: BaseException) -> GuardError | None:
+        """Return why a revision cannot go on that ends with an error which it was given again."""
+        given, statement = self.given_error or (None, "")
+        if given is None or getattr(error, "orig", error) is not given:
+            return None
+        return self.lose(f"it ends with the error that `{statement}` gave then")
 
     def doubt(self, statement: str) -> None:
         """Remember a query that was not answered as it was then."""
@@ -140,7 +169,8 @@ class Earlier:
         edited = " It was edited since." if self.edited else ""
         self.lost = GuardError(
             f"The {self.step.direction} of revision {self.step.revision} was interrupted, and"
-            f" cannot go on by itself: {what}.{edited} {tell(self.kept)}\n{ways(self.step)}"
+            f" cannot go on by itself: {what}.{edited} {tell(self.kept)}\n"
+            f"{ways(self.step, repeated=self.repeated)}"
         )
         return self.lost
 
@@ -199,6 +229,7 @@ def read(connection: Connection, step: Step, resume: str = "") -> Earlier:
             entries.pop()
     while entries and entries[-1].kind != STATEMENT:  # nothing that was kept came of it
         entries.pop()
+    entries = _without_given_up(entries)
     if not entries:  # the statement that it came to failed, and nothing was before it
         return Earlier()
     if is_this:
@@ -212,6 +243,19 @@ def read(connection: Connection, step: Step, resume: str = "") -> Earlier:
         " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
         " that the database is then at."
     )
+
+
+def _without_given_up(entries: list[Entry]) -> list[Entry]:
+    """Leave out, at the end, a copy of a table that Alembic has dropped because it failed.
+
+    It has to be made anew: the error would be given again, for ever.
+    """
+    dropped = GIVEN_UP.fullmatch(entries[-1].statement) if entries else None
+    begins = f"CREATE TABLE {dropped[1]} " if dropped else ""
+    for number in range(len(entries) - 1, -1, -1):
+        if begins and entries[number].statement.startswith(begins):
+            return entries[:number]
+    return entries
 
 
 def refuse_half_done(connection: Connection) -> None:

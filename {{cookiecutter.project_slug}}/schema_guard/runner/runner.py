@@ -18,6 +18,7 @@ from typing import Any
 import click
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from flask import current_app
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +26,7 @@ from schema_guard import compat
 from schema_guard.admin.backup import backup_first
 from schema_guard.core.errors import GuardError
 from schema_guard.core.listeners import listening
+from schema_guard.core.model_errors import check_models
 from schema_guard.core.options import options_of
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.sqlite import IMMEDIATE, refuse_leftovers
@@ -64,6 +66,7 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
                     _run_guarded(context, connection, settings)
         else:
             if compat.command_of(context.get_context()) in {"check", "revision"}:
+                check_models(current_app.extensions["migrate"].db)
                 history.report_changes(connection, context.script, allowed=None)
             with context.begin_transaction():
                 context.run_migrations()
@@ -111,6 +114,8 @@ def _run_until_there_is_a_lock(run: "GuardedRun", context: Any, settings: dict[s
                 raise
         except Exception as error:
             first = run.errors.of(error)
+            if stuck := run.journal.earlier.ends_as_before(first):
+                raise stuck from error
             if is_interrupted() or not may_be_tried_again(first, attempt):
                 raise
             run.undo()
