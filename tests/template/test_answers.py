@@ -335,6 +335,7 @@ EXPECTED = {
     ".github/workflows/ci.yml",
     ".gitignore",
     ".pre-commit-config.yaml",
+    "Makefile",
     "README.md",
     "app/__init__.py",
     "app/commands.py",

@@ -65,7 +65,7 @@ def test_a_second_setup_changes_nothing(project: tuple[Project, Server]) -> None
 
 
 def test_the_page_and_readiness(project: tuple[Project, Server]) -> None:
-    with serve(project[0]) as service:
+    with serve(project[0], variables={"FLASK_DEBUG": "1"}) as service:
         assert service.get("/readyz").status == 200
         page = service.get("/")
 

@@ -12,7 +12,7 @@ blueprint = Blueprint("home", __name__)
 
 @blueprint.get("/")
 def home() -> str:
-    """Show name, description, DBMS and revision; in debug, where to go on."""
+    """Show name, description and state; in debug, DBMS, revision and where to go on."""
     reason = None
     try:
         connection = db.session.connection()
