@@ -64,7 +64,7 @@ class Service:
             shutil.copy(MIGRATIONS / name, folder)
         self.settings = (MIGRATIONS / "alembic.ini").read_text(encoding="utf-8")
         # ruff is slow to start: only one test has it read what is written.
-        plain = self.settings.replace("hooks = check, format", "")
+        plain = self.settings.replace("hooks = ruff", "")
         (folder / "alembic.ini").write_text(plain, encoding="utf-8")
         self.versions = folder / "versions"
         self.versions.mkdir()

@@ -79,7 +79,7 @@ def test_a_person_is_asked(any_project: Project) -> None:
         assert "1. to users.login" in yes.output  # the likeliest first
         assert "2. to users.handle" in yes.output
         (path,) = versions.glob("*_login.py")
-        assert re.fullmatch(r"\d{14}_login\.py", path.name)
+        assert re.fullmatch(r"\d{14}_[0-9a-f]{12}_login\.py", path.name)
         for tool, *arguments in (["ruff", "check"], ["ruff", "format", "--check"]):
             checked = any_project.run(any_project.tool(tool), *arguments, path)
             assert checked.status == 0, checked.output
@@ -184,3 +184,43 @@ def test_a_mistake_in_a_model_is_one_message(any_project: Project) -> None:
             assert "DATABASE_URL" not in outcome.output
     finally:
         module.unlink()
+
+
+def test_what_is_written_is_clean_and_goes_on(any_project: Project) -> None:
+    url = prepared(any_project, None, "clean")
+    messages = [
+        "",
+        'a\'b """ \\ {x} ${y} %s',
+        "Zoë \u2013 ünï" + " and much more" * 9,
+        " space \n\nx ",
+    ]
+    more = "description: Mapped[str | None] = mapped_column(String(9))\n    "
+    with user_model(any_project, USERNAME, more + USERNAME) as versions:
+        before = set(versions.glob("*.py"))
+        for command in (
+            ["migrate", "-m", "more", "--rev-id", "made"],
+            *(["revision", *(["-m", message] if message else [])] for message in messages),
+            ["revision", "-m", "other", "--head", "made", "--splice", "--rev-id", "other"],
+            ["revision", "-m", "base", "--head", "base"],
+            ["merge", "heads", "-m", "one"],
+        ):
+            seen = set(versions.glob("*.py"))
+            outcome = any_project.flask("db", *command, DATABASE_URL=url)
+            assert outcome.status == 0, outcome.output
+            (path,) = set(versions.glob("*.py")) - seen
+            text = path.read_text(encoding="utf-8")
+            revision = re.search(r"^revision: str = \"(\w+)\"$", text, re.MULTILINE)
+            assert revision
+            assert f"_{revision[1]}_" in path.name
+        files = sorted(set(versions.glob("*.py")) - before)
+        for tool, *arguments in (["ruff", "check"], ["ruff", "format", "--check"]):
+            checked = any_project.run(any_project.tool(tool), *arguments, *files)
+            assert checked.status == 0, checked.output
+        for path in files:  # as authors do, without another import
+            text = path.read_text(encoding="utf-8")
+            first = "def upgrade() -> None:\n"
+            assert first in text
+            more = f'{first}    op.execute(sa.text("SELECT 1"))\n'
+            path.write_text(text.replace(first, more), encoding="utf-8")
+        upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
+        assert upgraded.status == 0, upgraded.output

@@ -456,6 +456,7 @@ EXPECTED = {
     "schema_guard/readiness.py",
     "schema_guard/revisions/__init__.py",
     "schema_guard/revisions/checksum.py",
+    "schema_guard/revisions/formatter.py",
     "schema_guard/revisions/heads.py",
     "schema_guard/revisions/script_directory.py",
     "schema_guard/revisions/suppressions.py",

@@ -1,7 +1,7 @@
-"""${message.replace("\\", "\\\\").replace('"', '\\"')}
+"""${message.strip().replace("\\", "\\\\").replace('"', '\\"')}
 
 Revision ID: ${up_revision}
-Revises: ${down_revision | comma,n}
+Revises:${" " if down_revision else ""}${down_revision | comma,n}
 Create Date: ${create_date}
 """
 

@@ -42,6 +42,7 @@ class SchemaGuard(Migrate):
     ) -> Any:
         """Return Alembic's configuration, as every command of Flask-Migrate asks for it first."""
         from schema_guard.core.options import attach  # noqa: PLC0415 - not in workers
+        from schema_guard.revisions import formatter  # noqa: F401, PLC0415 - as above
         from schema_guard.runner.threads import guard_environments  # noqa: PLC0415 - as above
 
         guard_environments()

@@ -119,15 +119,13 @@ class Autodetector:
 
         filled = needed(self._filled(found))
         written = rewrite(filled, self.context.dialect)
-        return with_losses(annotated(self.context, written))
+        return _body(with_losses(annotated(self.context, written)))
 
     def downgrade(self, found: list[Any]) -> list[Any]:
         """Return what undoes it, in safe forms."""
         undone = [_without_requiring(each.reverse()) for each in reversed(found)]
         undone = needed(with_bound_checks(undone, self.context))
-        if all(isinstance(each, Comment) for each in undone):
-            undone = [*undone, Pass()]  # comments alone are no body
-        return with_losses(rewrite(undone, self.context.dialect))
+        return _body(with_losses(rewrite(undone, self.context.dialect)))
 
     def _filled(self, found: list[Any]) -> Iterator[Any]:
         """Return the operations, with columns filled before they become NOT NULL."""
@@ -286,6 +284,12 @@ class Autodetector:
             detected.setLevel(level)
         connection.rollback()
         return list(found.ops)
+
+
+def _body(operations: list[Any]) -> list[Any]:
+    """Return the operations of a function, which comments alone are not."""
+    alone = operations and all(isinstance(each, Comment) for each in operations)
+    return [*operations, Pass()] if alone else operations
 
 
 def requires(part: Any) -> bool:

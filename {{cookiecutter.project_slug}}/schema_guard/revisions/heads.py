@@ -143,8 +143,8 @@ def _moved(path: Path, old: str | None, new: str) -> str:
     changed, number = assignment.subn(rf'\g<1>"{new}"', text)
     if number != 1:
         raise GuardError(f"{path}: its down_revision is not written as a text. Change it by hand.")
-    line = re.compile(rf"^(Revises: *){quoted if old else ''}$", re.MULTILINE)
-    return line.sub(rf"\g<1>{new}", changed)
+    line = re.compile(rf"^Revises: *{quoted if old else ''}$", re.MULTILINE)
+    return line.sub(f"Revises: {new}", changed)
 
 
 def _script(scripts: ScriptDirectory, revision: str) -> Script:
