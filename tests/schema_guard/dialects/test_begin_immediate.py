@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from schema_guard.dialects.sqlite import begin_immediate
+from schema_guard.dialects.sqlite_connection import begin_immediate
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a statement of MySQL changes."""
 
 import pytest
-from schema_guard.runner.schema_snapshot import named
+from schema_guard.dialects.mysql import named
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from schema_guard.core.redaction import shown
 from schema_guard.core.store import OWN_TABLES, version_table
 from schema_guard.dialects.base import backend, check_server, product, version
 from schema_guard.dialects.connection_errors import Kind, connection_failed, describe, diagnose
-from schema_guard.dialects.limits import lift_limits
-from schema_guard.dialects.sqlite import named_file
+from schema_guard.dialects.server_connection import lift_limits
+from schema_guard.dialects.sqlite_connection import named_file
 
 # MySQL's number for "Unknown database".
 UNKNOWN_DATABASE = 1049

@@ -17,10 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.admin import restore_marker
 from schema_guard.core.model_errors import is_of_models
-from schema_guard.dialects.base import backend, check_server
+from schema_guard.dialects.adapter import adapter
+from schema_guard.dialects.base import check_server
 from schema_guard.dialects.connection_errors import connection_failed
-from schema_guard.dialects.limits import new_connection
-from schema_guard.dialects.sqlite import sqlite_connection
 from schema_guard.runner.interrupted_restore import refuse_interrupted_restore
 from schema_guard.runner.interrupts import cancellable
 from schema_guard.runner.lock import migration_lock
@@ -59,10 +58,9 @@ def migration_connection(
         outer.rollback()  # or Alembic would take its transaction for somebody else's
         yield outer
         return
-    session = sqlite_connection if engine.dialect.name == "sqlite" else server_connection
     connected = False
     try:
-        with session(engine) as connection, cancellable(connection):
+        with adapter(engine.dialect).connection(engine) as connection, cancellable(connection):
             check_server(connection)
             connected = True
             if locked:
@@ -107,20 +105,6 @@ def exclusive(connection: Connection, *, restoring: bool = False) -> Iterator[No
             yield
         finally:
             _held.connection = outer
-
-
-@contextmanager
-def server_connection(engine: Engine) -> Iterator[Connection]:
-    """Give a connection to a server, set as the guards need it."""
-    with new_connection(engine) as connection:
-        # What is counted before a drop must be what there is, and all be committed or nothing.
-        connection.execution_options(isolation_level="READ COMMITTED")
-        if backend(connection.dialect) == "mysql":
-            # Or what does not fit is cut short, and NULL becomes 0, without a word.
-            strict = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
-            connection.exec_driver_sql(strict)
-            connection.commit()
-        yield connection
 
 
 def changes_schema(context: Any) -> bool:

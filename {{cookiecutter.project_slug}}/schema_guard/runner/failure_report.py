@@ -11,13 +11,14 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from schema_guard.core.errors import GuardError, cause, shorten
+from schema_guard.dialects.adapter import adapter
 from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner.error_hints import remedy
 from schema_guard.runner.interrupts import AGAIN, Interrupted, is_interrupted, signal_name
 from schema_guard.runner.journal_entry import Entry, tell
 from schema_guard.runner.reconnect import StillUnknownError, regain
 from schema_guard.runner.resume import read
-from schema_guard.runner.schema_snapshot import half_made, invalid_indexes, schema_version
+from schema_guard.runner.schema_snapshot import half_made
 
 if TYPE_CHECKING:
     from schema_guard.runner.runner import GuardedRun
@@ -104,7 +105,7 @@ def _failed(run: "GuardedRun", error: BaseException, where: str) -> GuardError:
         return GuardError("\n".join([*lines, f"{what}, then run the command again."]))
     run.record_end("failed", "\n".join(lines))
     lines.append(str(found))
-    for name in invalid_indexes(run.connection):
+    for name in adapter(run.connection.dialect).invalid_indexes(run.connection):
         own = name == half_made(run.connection, statement)
         todo = "the next run drops it" if own else "drop it"
         lines.append(f"            The index {name} is invalid: {todo}.")
@@ -174,7 +175,10 @@ def look(run: "GuardedRun", seconds: float) -> Found:
         found.undone = [name for name in rolled_back if name != step.revision]
         if not found.complete:
             found.kept = read(run.connection, step).kept
-            found.changed = not found.kept and schema_version(run.connection) != run.schema
+            found.changed = (
+                not found.kept
+                and adapter(run.connection.dialect).schema_version(run.connection) != run.schema
+            )
     run.connection.rollback()
     return found
 

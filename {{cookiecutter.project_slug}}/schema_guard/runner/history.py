@@ -20,11 +20,11 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from schema_guard.core.errors import GuardError
+from schema_guard.core.process import whoami
 from schema_guard.core.store import VERSION, history, make_tables, stored
 from schema_guard.revisions.checksum import digest, means_the_same
 from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner.journal_entry import Step
-from schema_guard.runner.lock import whoami
 
 
 @dataclass

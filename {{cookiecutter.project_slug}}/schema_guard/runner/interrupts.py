@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from schema_guard.core.errors import GuardError
-from schema_guard.dialects.base import backend
+from schema_guard.dialects.adapter import adapter
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 # What each does unless somebody else has decided: only then it is ours to handle.
@@ -166,7 +166,7 @@ def signal_name() -> str:
 @contextmanager
 def cancellable(connection: Connection) -> Iterator[None]:
     """Have the statement that runs on a connection cancelled by a signal."""
-    watch, session = _watch, Session.of(connection)
+    watch, session = _watch, Session(connection)
     if watch is None:
         yield
         return
@@ -178,35 +178,18 @@ def cancellable(connection: Connection) -> Iterator[None]:
 
 
 class Session:
-    """A driver's connection, as another thread knows it."""
+    """What a connection runs on, as another thread knows it."""
 
-    def __init__(self, engine: Engine, driver: Any, number: int | None) -> None:
-        """Take the connection, and the number that MySQL and MariaDB give it."""
-        self.engine, self.driver, self.number = engine, driver, number
+    def __init__(self, connection: Connection) -> None:
+        """See `take`."""
+        self.take(connection)
 
-    @classmethod
-    def of(cls, connection: Connection) -> "Session":
-        """Return what a connection runs on now."""
-        driver = connection.connection.driver_connection
-        mysql = backend(connection.dialect) == "mysql"
-        number = getattr(driver, "thread_id", lambda: None)() if mysql else None
-        return cls(connection.engine, driver, number)
+    def take(self, connection: Connection) -> None:
+        """Take what a connection runs on now."""
+        self.driver = connection.connection.driver_connection
+        self._cancel = adapter(connection.dialect).canceller(connection)
 
     def cancel(self) -> None:
         """Cancel what runs; in any thread, and without an error: it may have ended by itself."""
         with suppress(Exception):
-            if self.number is not None:
-                self._kill(self.number)
-            elif self.engine.dialect.name == "sqlite":
-                self.driver.interrupt()
-            elif self.engine.dialect.driver != "psycopg":  # which waits in Python, and cancels
-                self.driver.cancel()
-
-    def _kill(self, number: int) -> None:
-        other = self.engine.raw_connection()
-        try:
-            cursor = other.cursor()
-            cursor.execute(f"KILL QUERY {number:d}")
-            cursor.close()
-        finally:
-            other.invalidate()
+            self._cancel()

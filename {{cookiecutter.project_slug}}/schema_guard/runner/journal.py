@@ -41,7 +41,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema_guard.core.errors import GuardError, cause, codes_of, shorten
 from schema_guard.core.listeners import Listener, listening
 from schema_guard.core.store import journal
-from schema_guard.dialects.base import backend
+from schema_guard.dialects.adapter import adapter
 from schema_guard.runner import answers, resume, schema_snapshot
 from schema_guard.runner.journal_entry import (
     ALL_OR_NOTHING,
@@ -94,7 +94,7 @@ class Journal:
     def __init__(self, connection: Connection) -> None:
         """Keep a journal of what runs on a connection."""
         self.connection = connection
-        self.commits_ddl = backend(connection.dialect) == "mysql"
+        self.commits_ddl = adapter(connection.dialect).commits_ddl
         self.errors = connection.dialect.loaded_dbapi.Error
         self.resume = ""  # how a person has the first revision go on, if it was interrupted
         self.step: Step | None = None

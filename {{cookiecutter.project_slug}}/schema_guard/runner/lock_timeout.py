@@ -8,85 +8,33 @@ CONCURRENTLY, which waits for every older transaction: it may wait for minutes.
 """
 
 import random
-import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 
 import click
 from flask import current_app
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from schema_guard.core.errors import codes_of, shorten
-from schema_guard.dialects.base import backend
+from schema_guard.dialects.adapter import adapter
 
 TRIES = 4
-# Seconds that CONCURRENTLY waits: what it has built by then would have to be built again.
-PATIENCE = 600
-CONCURRENT = re.compile(r"\s*(CREATE|DROP)\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 # Seconds between two tries, times their number: the requests get through meanwhile.
 PAUSE = (0.5, 1.5)
 
 # PostgreSQL: lock_not_available, deadlock_detected. MySQL: lock wait timeout, deadlock.
 TIMEOUTS = {"55P03", "40P01", 1205, 1213, "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
 
-BLOCKERS = {
-    "postgresql": """
-        SELECT format('process %s (%s), %s for %s s: %s', pid, application_name, state,
-                      round(extract(epoch FROM clock_timestamp() - xact_start)), query)
-        FROM pg_stat_activity
-        WHERE pid <> pg_backend_pid() AND xact_start IS NOT NULL AND pid IN (
-            SELECT pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation
-            WHERE granted AND position(relname IN :statement) > 0)
-        ORDER BY xact_start""",
-    "mysql": """
-        SELECT concat('connection ', id, ' (', user, '@', host, '), in a transaction for ',
-                      timestampdiff(SECOND, trx_started, now()), ' s: ', coalesce(info, 'idle'))
-        FROM information_schema.innodb_trx
-        JOIN information_schema.processlist ON id = trx_mysql_thread_id
-        WHERE id <> connection_id() AND :statement <> ''
-        ORDER BY trx_started""",
-}
-
 
 def limit_waits(connection: Connection) -> None:
     """Set how long a statement of this connection waits for a lock."""
-    seconds = lock_timeout()
-    if connection.dialect.name == "sqlite":
-        cursor = connection.connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
-        cursor.close()
-        return
-    limits = {
-        "postgresql": _limit(seconds),
-        "mysql": "SET lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}".format(
-            max(1, round(seconds))
-        ),
-    }
-    if limit := limits.get(backend(connection.dialect)):
-        connection.exec_driver_sql(limit)
-        connection.commit()
+    adapter(connection.dialect).limit_waits(connection, lock_timeout())
 
 
-def _limit(seconds: float) -> str:
-    return f"SET lock_timeout = {max(1, round(seconds * 1000))}"  # 0 would be for ever
-
-
-@contextmanager
-def patience(connection: Connection, statement: str) -> Iterator[None]:
+def patience(connection: Connection, statement: str) -> AbstractContextManager[None]:
     """Let a statement wait for longer if nobody waits behind it."""
-    if connection.dialect.name != "postgresql" or not CONCURRENT.match(statement):
-        yield
-        return
-    cursor = connection.connection.cursor()
-    cursor.execute(_limit(max(PATIENCE, lock_timeout())))
-    try:
-        yield
-    finally:
-        with suppress(connection.dialect.loaded_dbapi.Error):  # the connection is lost
-            cursor.execute(_limit(lock_timeout()))
-            cursor.close()
+    return adapter(connection.dialect).patience(connection, statement, lock_timeout())
 
 
 def lock_timeout() -> float:
@@ -106,21 +54,9 @@ def pause(connection: Connection, statement: str, attempt: int) -> None:
         f" {shorten(statement)}",
         err=True,
     )
-    for blocker in blockers(connection, statement):
+    for blocker in adapter(connection.dialect).blockers(connection, statement):
         click.echo(f"  In its way: {shorten(blocker)}", err=True)
     time.sleep(random.uniform(*PAUSE) * attempt)  # noqa: S311 - no secret
-
-
-def blockers(connection: Connection, statement: str) -> list[str]:
-    """Return who may be in the way of a statement, the oldest first."""
-    query = BLOCKERS.get(backend(connection.dialect))
-    if query is None:
-        return ["another process, which writes to the file"]
-    try:
-        found = list(connection.scalars(text(query), {"statement": statement}))
-    except SQLAlchemyError:  # MySQL shows other users' transactions to whom it trusts
-        return ["somebody whom this user may not see"]
-    return found or ["somebody who has just ended"]
 
 
 def may_be_tried_again(error: BaseException, attempt: int) -> bool:

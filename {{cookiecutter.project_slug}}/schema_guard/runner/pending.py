@@ -16,7 +16,7 @@ from schema_guard import compat
 from schema_guard.admin import restore_marker
 from schema_guard.core.options import options_of
 from schema_guard.core.store import journal
-from schema_guard.dialects.sqlite import refuse_leftovers
+from schema_guard.dialects.sqlite_connection import refuse_leftovers
 from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner import history
 from schema_guard.runner.lock_timeout import limit_waits

@@ -9,8 +9,8 @@ import time
 from sqlalchemy import Connection, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema_guard.dialects.adapter import adapter
 from schema_guard.runner.interrupts import Session
-from schema_guard.runner.lock import lock_of
 
 PAUSE = 0.1
 
@@ -44,9 +44,10 @@ def _holds(connection: Connection, session: Session) -> bool:
         connection.rollback()
         if connection.connection.driver_connection is session.driver:
             return True
-        lock = None if connection.dialect.name == "sqlite" else lock_of(connection)
-        if lock is None or lock.acquire():  # SQLite's is the process's
-            session.driver = connection.connection.driver_connection
+        sqlite = connection.dialect.name == "sqlite"  # whose lock is the process's
+        lock = None if sqlite else adapter(connection.dialect).migration_lock(connection)
+        if lock is None or lock.acquire():
+            session.take(connection)
             return True
         session.cancel()
     except SQLAlchemyError:

@@ -29,7 +29,8 @@ from schema_guard.core.listeners import listening
 from schema_guard.core.model_errors import check_models
 from schema_guard.core.options import options_of
 from schema_guard.core.store import make_tables
-from schema_guard.dialects.sqlite import IMMEDIATE, refuse_leftovers
+from schema_guard.dialects.adapter import adapter
+from schema_guard.dialects.sqlite_connection import IMMEDIATE, refuse_leftovers
 from schema_guard.runner import history, resume
 from schema_guard.runner.connection import changes_schema, exclusive
 from schema_guard.runner.data_loss import LossError, Losses
@@ -40,7 +41,6 @@ from schema_guard.runner.interrupts import Session, is_interrupted
 from schema_guard.runner.journal import Journal
 from schema_guard.runner.lock_timeout import may_be_tried_again, pause
 from schema_guard.runner.pending import has_nothing_to_do
-from schema_guard.runner.schema_snapshot import schema_version
 from schema_guard.runner.sessions import OwnConnections
 
 READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
@@ -144,7 +144,7 @@ class GuardedRun:
 
     def __post_init__(self) -> None:
         """Remember the session that holds the migration lock."""
-        self.session = Session.of(self.connection)
+        self.session = Session(self.connection)
         self.errors = FirstError(self.connection)
         self.own = OwnConnections(self.connection)
 
@@ -200,7 +200,7 @@ class GuardedRun:
             self.connection.rollback()
             self.prepared = True
         if not self.connection.in_transaction():  # of several revisions
-            self.schema = schema_version(self.connection)
+            self.schema = adapter(self.connection.dialect).schema_version(self.connection)
         if not stamps:
             self.journal.begin(self.current.step, first=first)
 

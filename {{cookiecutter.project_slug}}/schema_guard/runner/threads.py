@@ -16,7 +16,8 @@ from typing import Any
 from alembic.runtime.environment import EnvironmentContext
 from flask import current_app, has_app_context
 
-from schema_guard.runner.lock import acquire, whoami
+from schema_guard.core.process import whoami
+from schema_guard.runner.lock import acquire
 
 RUNNING = "Another migration runs in this process"
 

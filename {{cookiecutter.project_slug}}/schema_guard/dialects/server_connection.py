@@ -1,4 +1,4 @@
-"""Time-outs that would end a migration, lifted on the connection that it runs on.
+"""A connection to a server, without the time-outs that would end a migration.
 
 Promise: neither a long statement nor long Python work between two statements is ended by a limit
 that protects requests, wherever it is set: for the server, database or role, or in DATABASE_URL.
@@ -52,8 +52,10 @@ _migrates: ContextVar[Dialect | None] = ContextVar("migrates", default=None)
 
 
 @contextmanager
-def new_connection(engine: Engine) -> Iterator[Connection]:
-    """Give a connection to a server that is not of the pool: without limits, and closed at the end.
+def server_connection(engine: Engine) -> Iterator[Connection]:
+    """Give a connection to a server that is not of the pool, and closed at the end.
+
+    It has no limits, and counts before a drop what others have committed.
 
     Raises:
         DBAPIError: the server cannot be reached.
@@ -74,6 +76,7 @@ def new_connection(engine: Engine) -> Iterator[Connection]:
                 connection.dialect.initialize(connection)
                 connection.rollback()
             lift_limits(connection)
+            connection.execution_options(isolation_level="READ COMMITTED")
             yield connection
         finally:
             connection.invalidate()  # a connection of the pool too, should this one get lost
