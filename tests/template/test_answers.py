@@ -493,6 +493,7 @@ EXPECTED = {
     "schema_guard/runner/schema_snapshot.py",
     "schema_guard/runner/sessions.py",
     "schema_guard/runner/stand_in.py",
+    "schema_guard/runner/table_rows.py",
     "schema_guard/runner/threads.py",
     "schema_guard/sql/__init__.py",
     "schema_guard/sql/inserts.py",

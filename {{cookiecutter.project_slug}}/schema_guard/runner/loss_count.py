@@ -10,7 +10,8 @@ from sqlalchemy import Connection, FromClause, Inspector, column, func, inspect,
 from schema_guard import compat
 from schema_guard.dialects.base import reflected
 from schema_guard.runner.data_loss import Loss, Losses
-from schema_guard.runner.row_ownership import Copy, RowOwnership, TableRows, columns_left
+from schema_guard.runner.row_ownership import RowOwnership
+from schema_guard.runner.table_rows import Copy, TableRows, columns_left
 
 # What Alembic's batch mode calls the table that takes another one's place.
 BATCH = "_alembic_tmp_"
