@@ -488,6 +488,7 @@ EXPECTED = {
     "schema_guard/runner/recorder.py",
     "schema_guard/runner/repeatable.py",
     "schema_guard/runner/resume.py",
+    "schema_guard/runner/rights.py",
     "schema_guard/runner/row_ownership.py",
     "schema_guard/runner/runner.py",
     "schema_guard/runner/schema_snapshot.py",

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema_guard.admin import dump, load, restore_marker, sqlite_copy
 from schema_guard.admin.dump import Contents, told
 from schema_guard.core.errors import GuardError, cause
-from schema_guard.core.private_files import private_file, private_folder
+from schema_guard.core.private_files import existing, private_file, private_folder
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import all_tables, count_rows, holds_rows
 from schema_guard.dialects.base import backend, product
@@ -42,18 +42,51 @@ def backup_first(connection: Connection, *, asked: bool) -> Path | None:
     Raises:
         GuardError: there is no room for it, or it failed. Nothing was changed.
     """
-    keep = int(current_app.config.get("MIGRATION_BACKUPS", 5))
-    if not asked and (connection.dialect.name != "sqlite" or keep == 0):
-        return None
-    if not _folder(connection) or not holds_rows(connection):
+    if not _is_wanted(connection, asked=asked):
         return None
     path = backup(connection)
-    for old in backups(connection)[max(keep, 1) :]:
+    for old in backups(connection)[max(_kept(), 1) :]:
         try:
             old.unlink(missing_ok=True)
         except OSError as error:  # there is the new one, which counts
             click.echo(f"Warning: {old} was not deleted: {cause(error)}.", err=True)
     return path
+
+
+def check_backup(connection: Connection, *, asked: bool) -> None:
+    """Find out whether `backup_first` can make a backup; nothing is written.
+
+    Raises:
+        GuardError: there is no room for it, or no folder, or no program.
+    """
+    folder = _folder(connection)
+    if folder is None or not _is_wanted(connection, asked=asked):
+        return
+    if connection.dialect.name != "sqlite":
+        dump.find_program(connection)
+        return
+    try:
+        sqlite_copy.check_room(connection, existing(folder))
+    except OSError as error:
+        raise _no_backup(connection, folder, error) from error
+
+
+def _kept() -> int:
+    return int(current_app.config.get("MIGRATION_BACKUPS", 5))
+
+
+def _is_wanted(connection: Connection, *, asked: bool) -> bool:
+    """Return whether an upgrade makes a backup first."""
+    if not asked and (connection.dialect.name != "sqlite" or _kept() == 0):
+        return False
+    return bool(_folder(connection)) and holds_rows(connection)
+
+
+def _no_backup(connection: Connection, folder: Path, error: Exception) -> GuardError:
+    return GuardError(
+        f"No backup of {shown(connection.engine.url)} in {folder}: {cause(error)}. Nothing was"
+        " changed. Make room there, or have it writable."
+    )
 
 
 def backup(connection: Connection, path: Path | None = None) -> Path:
@@ -87,10 +120,7 @@ def backup(connection: Connection, path: Path | None = None) -> Path:
         if path is None:  # somebody has migrated it meanwhile
             chosen = chosen.replace(_file(connection, folder, revision, now))
     except (OSError, sqlite3.Error) as error:
-        raise GuardError(
-            f"No backup of {shown(connection.engine.url)} in {chosen.parent}:"
-            f" {cause(error)}. Nothing was changed. Make room there, or have it writable."
-        ) from error
+        raise _no_backup(connection, chosen.parent, error) from error
     return chosen
 
 

@@ -72,6 +72,17 @@ def told(revisions: Iterable[str]) -> str:
     return ", ".join(revisions) or "base"
 
 
+def find_program(connection: Connection) -> None:
+    """Check that the program that dumps is there.
+
+    Raises:
+        GuardError: it is not, or is too old.
+    """
+    find = pg_dump if connection.dialect.name == "postgresql" else mysqldump
+    find(connection)
+    connection.rollback()
+
+
 def write(connection: Connection, path: Path) -> str:
     """Write all that a server's database holds to a file that exists.
 

@@ -35,16 +35,26 @@ def write(connection: Connection, path: Path) -> str:
         sqlite3.Error: it failed.
     """
     source: Any = connection.connection.driver_connection
-    (pages,) = source.execute("PRAGMA page_count").fetchone()
-    (size,) = source.execute("PRAGMA page_size").fetchone()
-    free, wanted = shutil.disk_usage(path.parent).free, 2 * pages * size
-    if free < wanted:  # the copy, and as much again for the tables that a migration rebuilds
-        raise OSError(f"{wanted:,} bytes are needed, {free:,} are free")
+    check_room(connection, path.parent)
     # Nobody needs a journal of a copy that is thrown away if it fails.
     with closing(_opened(path, "rw")) as target:
         target.execute("PRAGMA journal_mode = OFF")
         source.backup(target)
         return _revision(target)
+
+
+def check_room(connection: Connection, folder: Path) -> None:
+    """Check that a copy has room in a folder.
+
+    Raises:
+        OSError: it has none.
+    """
+    source: Any = connection.connection.driver_connection
+    (pages,) = source.execute("PRAGMA page_count").fetchone()
+    (size,) = source.execute("PRAGMA page_size").fetchone()
+    free, wanted = shutil.disk_usage(folder).free, 2 * pages * size
+    if free < wanted:  # the copy, and as much again for the tables that a migration rebuilds
+        raise OSError(f"{wanted:,} bytes are needed, {free:,} are free")
 
 
 def _revision(database: sqlite3.Connection) -> str:

@@ -4,6 +4,7 @@ What a process that was killed has left of one is deleted by the next that write
 one that is still being written is locked, and left alone.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,22 @@ def private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name != "nt" and folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
+
+
+def existing(folder: Path) -> Path:
+    """Return a folder, or the one in which it would be made.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+    return place
 
 
 @contextmanager

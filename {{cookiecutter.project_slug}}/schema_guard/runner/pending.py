@@ -9,6 +9,7 @@ runs. It is looked for after the revision has been read, which may be a part of 
 
 from typing import Any
 
+from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,7 +51,6 @@ def has_nothing_to_do(context: Any, connection: Connection) -> bool:
     Raises:
         GuardError: there are revisions that were edited after they were run; or another tool died
             while it rebuilt a table.
-        CommandError: there is no such revision.
     """
     migration_context = context.get_context()
     plan = compat.plan_of(migration_context)
@@ -66,7 +66,7 @@ def has_nothing_to_do(context: Any, connection: Connection) -> bool:
         if connection.dialect.name == "sqlite":
             refuse_leftovers(connection)
         history.report_changes(connection, context.script, allowed=False)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, CommandError):
         return False  # as above
     finally:
         connection.rollback()

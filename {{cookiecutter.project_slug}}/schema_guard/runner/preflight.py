@@ -26,12 +26,14 @@ from alembic.script import ScriptDirectory
 from flask import current_app
 from sqlalchemy import inspect, select
 
+from schema_guard.admin.backup import check_backup
 from schema_guard.core.errors import GuardError
 from schema_guard.core.store import OWN_TABLES, journal, make_tables, stored
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import beside
 from schema_guard.runner import history, resume
 from schema_guard.runner.data_loss import Loss, LossError, Losses
+from schema_guard.runner.rights import Lacking, lacking
 
 # A downgrade is no part of what is pending.
 DOWNGRADE = re.compile(r"^def downgrade\b.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
@@ -53,7 +55,9 @@ READS = re.compile(r"\(*(DESCRIBE|PRAGMA|SELECT|SHOW|VALUES|WITH)\b", re.IGNOREC
 CATALOGUE = re.compile(r"inspect|reflect|autoload|information_schema|pg_|sqlite_", re.IGNORECASE)
 
 
-def refuse(run: Losses, steps: list[Any], scripts: ScriptDirectory, known: list[str]) -> None:
+def refuse(
+    run: Losses, steps: list[Any], scripts: ScriptDirectory, known: list[str], *, back_up: bool
+) -> None:
     """Refuse an upgrade that would be refused later, before anything is changed.
 
     Args:
@@ -61,27 +65,47 @@ def refuse(run: Losses, steps: list[Any], scripts: ScriptDirectory, known: list[
         steps: the pending revisions, as Alembic has them; at least one.
         scripts: where they are from.
         known: what is wrong beside that.
+        back_up: whether a backup was asked for.
 
     Raises:
         LossError: they would delete what nobody has allowed to go.
         GuardError: there are other reasons, too.
     """
     run.begin()
-    try:
+    reasons = list(known)
+    with noted(reasons):
         run.fresh = not _half_done(run, steps[0])
-    except GuardError as error:
-        known = [*known, error.message]
-    found = losses(run, steps, scripts)
+    with noted(reasons):
+        check_backup(run.connection, asked=back_up)
+    rights = lacking(run.connection)
+    found = losses(run, steps, scripts, rights)
     run.connection.rollback()
+    if rights and rights.needed:
+        reasons.append(str(rights))
     loss = LossError(found, "Nothing was changed.") if found else None
-    reasons = [*known, *([loss.message] if loss else [])]
-    if loss and not known:
+    if loss and not reasons:
         raise loss
-    if len(reasons) == 1:
-        raise GuardError(reasons[0])
+    if loss:
+        reasons.append(loss.message)
     if reasons:
-        listed = "".join(f"\n\n{number}. {each}" for number, each in enumerate(reasons, 1))
-        raise GuardError(f"{len(reasons)} things are in the way. Nothing was changed.{listed}")
+        raise in_the_way(reasons)
+
+
+@contextlib.contextmanager
+def noted(reasons: list[str]) -> Iterator[None]:
+    """Note what a check refuses, and go on to the next one."""
+    try:
+        yield
+    except GuardError as error:
+        reasons.append(error.message)
+
+
+def in_the_way(reasons: list[str]) -> GuardError:
+    """Return one error of several."""
+    if len(reasons) == 1:
+        return GuardError(reasons[0])
+    listed = "".join(f"\n\n{number}. {each}" for number, each in enumerate(reasons, 1))
+    return GuardError(f"{len(reasons)} things are in the way. Nothing was changed.{listed}")
 
 
 def _half_done(run: Losses, step: Any) -> bool:
@@ -105,22 +129,29 @@ def _source(path: Path) -> str:
         return ""
 
 
-def losses(run: Losses, steps: list[Any], scripts: ScriptDirectory) -> list[Loss]:
+def losses(
+    run: Losses, steps: list[Any], scripts: ScriptDirectory, rights: Lacking | None = None
+) -> list[Loss]:
     """Return what pending revisions would drop, and nobody has allowed to go.
 
     Args:
         run: the upgrade; what it counts here it compares with later.
         steps: the pending ones, as Alembic has them.
         scripts: where they are from.
+        rights: gets what they do, if there are any that the user has not.
     """
     tables = set(run.tables or ()) - OWN_TABLES - {"alembic_version"}
-    if not tables or not any(drops(Path(step.revision.path)) for step in steps):
+    asked = [
+        number
+        for number, step in enumerate(steps)
+        if rights or (tables and drops(Path(step.revision.path)))
+    ]
+    if not asked:
         return []
-    last = max(n for n, step in enumerate(steps) if drops(Path(step.revision.path)))
-    simulation = Simulation(run, scripts)
+    simulation = Simulation(run, scripts, rights)
     found: list[Loss] = []
     with _apart():
-        for step in steps[: last + 1]:
+        for step in steps[: asked[-1] + 1]:
             found += simulation.perform(step.revision)
     return found
 
@@ -128,11 +159,11 @@ def losses(run: Losses, steps: list[Any], scripts: ScriptDirectory) -> list[Loss
 class Simulation:
     """The pending revisions, performed one after the other."""
 
-    def __init__(self, run: Losses, scripts: ScriptDirectory) -> None:
+    def __init__(self, run: Losses, scripts: ScriptDirectory, rights: Lacking | None) -> None:
         """Begin with what the database holds."""
         from schema_guard.runner.row_ownership import RowOwnership  # noqa: PLC0415 - few migrations drop something
 
-        self.run, self.scripts = run, scripts
+        self.run, self.scripts, self.rights = run, scripts, rights
         self.names = current_app.extensions["migrate"].db.metadata
         self.dialect = run.connection.dialect
         schema = self.dialect.default_schema_name
@@ -158,6 +189,8 @@ class Simulation:
             has_read |= bool(recorded.sql and READS.match(recorded.sql))
             if not has_read and not self.ownership.unsure:
                 yield from self._drop(recorded, script.revision, source)
+            if self.rights and not has_read and "except" not in source:
+                self.rights.follow(recorded.operation, script.revision)
             self.ownership.apply(recorded.operation)
         if has_read or done.raised is not None:
             self.unknown += source

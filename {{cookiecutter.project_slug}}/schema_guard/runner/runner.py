@@ -167,7 +167,16 @@ class GuardedRun:
                 self.reasons = [error.message]
 
         def steps(heads: Any, migration: MigrationContext) -> Iterator[Any]:
-            pending = list(plan(heads, migration))
+            try:
+                pending = list(plan(heads, migration))
+            except CommandError as error:  # several heads, or no such revision
+                if not self.reasons:
+                    raise
+                from schema_guard.runner import preflight  # noqa: PLC0415 - seldom needed
+
+                with preflight.noted(self.reasons):
+                    raise explain(error, self.connection, context.script) from error
+                raise preflight.in_the_way(self.reasons) from error
             if self.reasons and not pending:
                 raise GuardError(self.reasons[0])
             if command != "stamp" and not pending:
@@ -177,7 +186,9 @@ class GuardedRun:
                     from schema_guard.runner import preflight  # noqa: PLC0415 - seldom needed
 
                     self.connection.commit()  # Alembic has made its table
-                    preflight.refuse(self.losses, pending, context.script, self.reasons)
+                    preflight.refuse(
+                        self.losses, pending, context.script, self.reasons, back_up=self.back_up
+                    )
                 self.begin(step, first=number == 0)
                 step.migration_fn = self.recorded(step.migration_fn)
                 yield step
