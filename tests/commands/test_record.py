@@ -167,13 +167,13 @@ def test_a_file_that_is_gone_comes_back_from_the_record(any_project: Project, ur
         for path in files:
             path.unlink()
 
-        gone = any_project.flask("db", "downgrade", "0001", DATABASE_URL=url)
+        gone = any_project.flask("db", "upgrade", DATABASE_URL=url)
         assert gone.status == 1
         assert "The database is at revision 0003, which is not in" in gone.output
         for path, file in files.items():
             revision = path.name[:4]
             command = f"flask db log {revision} --output migrations/versions/{revision}.py"
-            assert command in gone.output.splitlines()[-2:][int(revision) - 2]
+            assert command in gone.output
             told = subprocess.run(
                 [any_project.tool("flask"), "db", "log", revision],
                 cwd=any_project.path,

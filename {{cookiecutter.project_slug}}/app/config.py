@@ -67,6 +67,9 @@ def settings(*, strict: bool) -> dict[str, Any]:
         "SQLALCHEMY_DATABASE_URI": database_url(os.environ.get("DATABASE_URL", ""), strict=strict),
         "MIGRATION_BACKUPS": number("MIGRATION_BACKUPS", DEFAULT_MIGRATION_BACKUPS),
         "MIGRATION_LOCK_TIMEOUT": seconds("MIGRATION_LOCK_TIMEOUT", DEFAULT_MIGRATION_LOCK_TIMEOUT),
+        # "heads" where several branches of revisions are meant to stay; then delete the test
+        # of a single head in tests/test_migrations.py.
+        "MIGRATION_TARGET": PYPROJECT["tool"]["service"].get("migration-target", "head"),
         "MIGRATION_WAIT": seconds("MIGRATION_WAIT", DEFAULT_MIGRATION_WAIT),
         "START_DATABASE": start_database,
         "STATEMENT_TIMEOUT": seconds("STATEMENT_TIMEOUT", DEFAULT_STATEMENT_TIMEOUT),

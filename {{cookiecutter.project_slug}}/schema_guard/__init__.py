@@ -43,9 +43,10 @@ class SchemaGuard(Migrate):
         """Return Alembic's configuration, as every command of Flask-Migrate asks for it first."""
         from schema_guard.core.options import attach  # noqa: PLC0415 - not in workers
         from schema_guard.revisions import formatter  # noqa: F401, PLC0415 - as above
+        from schema_guard.revisions.config import make_config  # noqa: PLC0415 - as above
         from schema_guard.runner.threads import guard_environments  # noqa: PLC0415 - as above
 
         guard_environments()
-        config = super().get_config(directory, x_arg, opts)
+        config = make_config(str(directory or self.directory), x_arg, opts or ())
         attach(config, x_arg)
-        return config
+        return self.call_configure_callbacks(config)

@@ -26,6 +26,7 @@ from alembic.ddl.mysql import MySQLImpl  # noqa: E402
 from alembic.operations import Operations, batch  # noqa: E402
 from alembic.operations.batch import BatchOperationsImpl  # noqa: E402
 from alembic.runtime.migration import MigrationContext  # noqa: E402
+from alembic.script import ScriptDirectory  # noqa: E402
 from alembic.util.sqla_compat import _get_constraint_final_name  # noqa: E402
 from sqlalchemy import Column, Connection, Constraint, TextClause  # noqa: E402
 from sqlalchemy.engine import ExecutionContext  # noqa: E402
@@ -53,6 +54,7 @@ __all__ = [
     "reverses",
     "set_rowcount",
     "variants",
+    "version_locations",
 ]
 
 render_body = _render_cmd_body
@@ -189,6 +191,11 @@ def replace_plan(context: MigrationContext, plan: Callable[..., Any]) -> None:
     """Have another function give the steps of a run."""
     plan_of(context)  # an error if Alembic does not have it there any more
     context._migrations_fn = plan  # noqa: SLF001
+
+
+def version_locations(scripts: ScriptDirectory) -> list[str]:
+    """Return the folders of the revisions, by default `versions` beside env.py."""
+    return [str(each) for each in scripts._version_locations]  # noqa: SLF001
 
 
 def on_server(context: ExecutionContext) -> bool:

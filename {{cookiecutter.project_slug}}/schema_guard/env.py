@@ -1,6 +1,7 @@
 """What migrations/env.py runs: Alembic with the engine, the models, the settings and the guards."""
 
 import logging
+from logging.config import fileConfig
 from typing import Any
 
 from flask import current_app
@@ -27,7 +28,7 @@ def run(context: Any) -> None:
         GuardError: a guard stopped it, or a revision failed; what was committed is said.
     """
     extension = current_app.extensions["migrate"]
-    _configure_logging()
+    _configure_logging(context.config)
     options = {"target_metadata": extension.db.metadata, **settings(extension.configure_args)}
     act = _print_sql if context.is_offline_mode() else _migrate
     implementations: dict[Any, Any] = {
@@ -43,13 +44,22 @@ def run(context: Any) -> None:
 
 
 def _migrate(context: Any, engine: Any, options: dict[str, Any]) -> None:
+    # Alembic's cookbook has a connection there; the guards need one that they have set themselves.
     given = context.config.attributes.get("connection") or engine
-    with migration_connection(given, locked=False) as connection:
+    with migration_connection(given.engine, locked=False) as connection:
         run_migrations(context, connection, options)
 
 
-def _configure_logging() -> None:
-    """Show what runs; an application that logs already keeps its own way of doing so."""
+def _configure_logging(config: Any) -> None:
+    """Show what runs; an application that logs already keeps its own way of doing so.
+
+    Args:
+        config: Alembic's. Where alembic.ini says what is logged, as Flask-Migrate's own does, that
+            holds.
+    """
+    if config.config_file_name is not None and config.file_config.has_section("loggers"):
+        fileConfig(config.config_file_name, disable_existing_loggers=False, encoding="utf-8")
+        return
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
     # It would announce every plugin of autogenerate, every time.

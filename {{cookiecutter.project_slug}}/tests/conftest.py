@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 from app import create_app
 from app.config import settings
 from app.extensions import db
-from schema_guard.testing import create_database, script_directory
+from schema_guard.testing import create_database, script_directory, wanted_heads
 
 # PostgreSQL cuts a name at 63 characters without a word.
 LONGEST_NAME = 40
@@ -70,7 +70,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     make_engine(url)
     app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": url})
     with app.app_context():
-        flask_migrate.upgrade()
+        flask_migrate.upgrade(revision=app.config["MIGRATION_TARGET"])
         # A commit ends a savepoint, not the transaction that the connection is in already.
         db.session.configure(join_transaction_mode="create_savepoint")
         engine = db.engine
@@ -80,10 +80,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 
 @pytest.fixture
 def head(app: Flask) -> str:
-    """Return the newest revision."""
+    """Return the newest revision, or those of several branches."""
     with app.app_context():
-        (head,) = script_directory().get_heads()
-    return head
+        return ", ".join(wanted_heads(script_directory()))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 import flask_migrate
-from flask import current_app
+from flask import current_app, g
 from flask.cli import with_appcontext
 from sqlalchemy import URL, Engine
 
@@ -33,11 +33,19 @@ from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.base import product
 from schema_guard.revisions.heads import rebase as rebase_head
-from schema_guard.revisions.script_directory import current_heads, script_directory, sound_revisions
+from schema_guard.revisions.script_directory import (
+    chosen_directory,
+    current_heads,
+    reading,
+    script_directory,
+    sound_revisions,
+    wanted_heads,
+)
 from schema_guard.runner import history
 from schema_guard.runner.connection import exclusive, migration_connection
 from schema_guard.runner.interrupts import interruptible
 from schema_guard.runner.journal_entry import Step
+from schema_guard.runner.lost_revisions import refuse_lost
 from schema_guard.runner.pending import at_head
 from schema_guard.runner.resume import RERUN, SKIP
 
@@ -57,6 +65,9 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "migrate": FLAGS,
     "revision": FLAGS,
 }
+# Commands of ours to which Flask-Migrate's option for the folder belongs.
+READS_REVISIONS = ("lint", "prepare", "rebase")
+DIRECTORY = 'Migration script directory (default is "migrations")'
 
 
 @click.command()
@@ -104,19 +115,21 @@ def prepare(wait: float) -> None:
     engine, scripts = _engine(), script_directory()
     # SQLite tidies its log away when the last connection is closed.
     click.get_current_context().call_on_close(engine.dispose)
-    heads = scripts.get_heads()
+    target = str(current_app.config.get("MIGRATION_TARGET", "head"))
+    heads = wanted_heads(scripts)
     created = create_database(engine.url, wait)
     with migration_connection(engine, locked=False) as connection, ExitStack() as stack:
         ready = at_head(connection, heads)
         if not ready:
             stack.enter_context(exclusive(connection))
         before = current_heads(connection)
-        check_ownership(connection, before, scripts)
+        check_ownership(connection, before)
+        refuse_lost(connection, scripts)
         settle(connection)
         if ready:
             history.report_changes(connection, scripts, allowed=False)
         else:
-            flask_migrate.upgrade()
+            flask_migrate.upgrade(chosen_directory(), target)
     database = f"{'created' if created else 'existing'} {product(engine.dialect)} database"
     revision = ", ".join(heads)
     done = f"at {revision} already" if set(before) == set(heads) else f"migrated to {revision}"
@@ -218,6 +231,8 @@ def extended(command: click.Command) -> click.Command:
     arguments = ARGUMENTS.get(command.name or "", {})
     own = [option(argument, words) for argument, words in arguments.items()]
     names = [argument.replace("-", "_") for argument in arguments]
+    if command.name in READS_REVISIONS:
+        own.append(click.Option(["-d", "--directory"], help=DIRECTORY))
     tells_more = any(parameter.name == "verbose" for parameter in command.params)
     if not tells_more:
         own.append(option("verbose", "Show the traceback of an error."))
@@ -226,6 +241,9 @@ def extended(command: click.Command) -> click.Command:
     def callback(*args: Any, **kwargs: Any) -> Any:
         verbose = kwargs["verbose"] if tells_more else kwargs.pop("verbose")
         flags = {name: kwargs.pop(name) for name in names}
+        directory = kwargs.get("directory") or g.get("directory")
+        if command.name in READS_REVISIONS:
+            del kwargs["directory"]
         if command.name == "revision" and any(flags.values()) and not kwargs["autogenerate"]:
             raise click.UsageError("The flags that answer questions go with --autogenerate.")
         try:
@@ -234,6 +252,7 @@ def extended(command: click.Command) -> click.Command:
             with ExitStack() as stack:
                 if command.name not in OWN:  # `prepare` calls Flask-Migrate's functions, as Python
                     stack.enter_context(given(Options(**flags)))
+                stack.enter_context(reading(directory))
                 stack.enter_context(interruptible())
                 stack.enter_context(sound_revisions())
                 stack.enter_context(compared_models(current_app.extensions["migrate"].db))

@@ -28,12 +28,17 @@ NO_SPACE = re.compile(r"No space left on device|\b(errno:?|error) 28\b", re.IGNO
 QUOTING = (ValueError, LookupError, ArithmeticError, TypeError)
 
 
-class GuardError(click.ClickException):
-    """A guard stopped a command. The first line is the cause; lines to copy may follow."""
+class GuardError(click.ClickException, SystemExit):
+    """A guard stopped a command. The first line is the cause; lines to copy may follow.
+
+    It is a SystemExit too: what Flask-Migrate's functions end with when something fails, and what
+    programs that call them expect.
+    """
 
     def __init__(self, message: str) -> None:
         """Say why; without the secrets that a driver may have quoted."""
         super().__init__(scrub(message))
+        self.code = f"Error: {self.message}"  # what Python prints of one that nobody catches
 
 
 def cause(error: BaseException) -> str:

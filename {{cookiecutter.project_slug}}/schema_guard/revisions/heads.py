@@ -13,6 +13,7 @@ from alembic.script import Script, ScriptDirectory
 from schema_guard.core.errors import GuardError
 
 # Where others have what is shared, the first one that there is.
+MOST_BRANCHES = 100
 SHARED = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
 
@@ -39,7 +40,8 @@ def refuse_two(scripts: ScriptDirectory, current: Iterable[str]) -> None:
         f"There are {len(heads)} heads:\n"
         + "\n".join(lines)
         + "\nNothing was changed. `flask db rebase` puts the one that is not shared yet after the"
-        " other; where both are, `flask db merge heads -m merge` joins them."
+        " other; where both are, `flask db merge heads -m merge` joins them. Branches that"
+        " are to stay: name one, as in `label@head`, or run all of them: `flask db upgrade heads`."
     )
 
 
@@ -119,6 +121,27 @@ def shared(folder: Path) -> set[str] | None:
         if names is not None:
             return {name.rpartition("/")[2] for name in names.split("\0")}
     return None
+
+
+def branch_with(folder: Path, revision: str) -> str | None:
+    """Return the branch of git that has the file of a revision; None if none has, as far as known.
+
+    Args:
+        folder: of the revisions.
+        revision: whose file it is.
+    """
+    # The newest that somebody has worked on; names of remote ones come after those of local ones.
+    newest = ("for-each-ref", "--sort=-committerdate", f"--count={MOST_BRANCHES}")
+    found = _git(folder, *newest, "--format=%(refname:short)", "refs/heads", "refs/remotes")
+    branches = (found or "").split()
+    pattern = rf"^revision\b.*=.*['\"]{re.escape(revision)}['\"]"
+    named = branches and _git(folder, "grep", "-lE", pattern, *branches, "--", ".")
+    have = {line.partition(":")[0] for line in (named or "").splitlines()}
+    return next((branch for branch in sorted(branches, key=_is_remote) if branch in have), None)
+
+
+def _is_remote(branch: str) -> bool:
+    return branch.startswith("origin/")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

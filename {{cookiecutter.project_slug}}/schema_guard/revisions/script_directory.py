@@ -4,7 +4,8 @@ import re
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from alembic.script import ScriptDirectory
 from flask import current_app
 from sqlalchemy import Connection
 
+from schema_guard import compat
 from schema_guard.core.errors import GuardError, cause
 
 # Of this Alembic only warns: then it fails with a KeyError, or goes on with one of the two.
 GAP = re.compile(r"Revision (\S+) referenced from (.*) is not present")
 TWICE = re.compile(r"Revision (\S+) is present more than once")
+
+# The folder that a command was given, instead of the application's.
+_chosen: ContextVar[str | None] = ContextVar("directory", default=None)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def schema_state(connection: Connection) -> SchemaState:
     Raises:
         SQLAlchemyError: the database does not answer.
     """
-    return SchemaState(current_heads(connection), tuple(script_directory().get_heads()))
+    return SchemaState(current_heads(connection), wanted_heads(script_directory()))
 
 
 def current_heads(connection: Connection) -> tuple[str, ...]:
@@ -57,14 +62,57 @@ def current_heads(connection: Connection) -> tuple[str, ...]:
     return MigrationContext.configure(connection, opts=settings).get_current_heads()
 
 
+@contextmanager
+def reading(directory: str | None) -> Iterator[None]:
+    """Have a command read the revisions of another folder, as `--directory` says."""
+    token = _chosen.set(directory)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def chosen_directory() -> str | None:
+    """Return the folder that the command was given; None for the application's."""
+    return _chosen.get()
+
+
 def script_directory() -> ScriptDirectory:
     """Return the application's revision files; read once, again for each call in debug."""
     migrate = current_app.extensions["migrate"]
+    chosen = _chosen.get()
+    if chosen is not None:
+        return ScriptDirectory.from_config(migrate.migrate.get_config(chosen))
     if current_app.debug or not hasattr(migrate, "script_directory"):
         config = migrate.migrate.get_config()
         migrate.script_directory = ScriptDirectory.from_config(config)
     directory: ScriptDirectory = migrate.script_directory
     return directory
+
+
+def wanted_heads(scripts: ScriptDirectory) -> tuple[str, ...]:
+    """Return the heads that a database is at when all revisions have run.
+
+    Where a revision depends on the head of another branch (`depends_on`), Alembic keeps the former
+    only.
+    """
+    return tuple(script.revision for script in scripts.get_revisions("heads"))
+
+
+def version_folders(scripts: ScriptDirectory) -> list[Path]:
+    """Return the folders that hold the files of revisions; a new one goes to the first."""
+    return [Path(each) for each in compat.version_locations(scripts)]
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as it is typed: from the working directory, if it is within that."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)
+
+
+def way_back(revision: str, folder: Path) -> str:
+    """Return the command that brings the file of a revision back from the record."""
+    return f"flask db log {revision} --output {shown_path(folder / f'{revision}.py')}"
 
 
 @contextmanager
@@ -84,10 +132,13 @@ def sound_revisions() -> Iterator[None]:
                 raise GuardError(_gap(gap[1], gap[2])) from warning
             if twice := TWICE.match(str(warning)):
                 raise GuardError(
-                    f"Two files in migrations/versions/ are revision {twice[1]}, and only one of"
-                    " them would run: no migration was run. Give one of them another `revision`,"
-                    " and a `down_revision` that says which one it comes after."
+                    f"Two files in {' or '.join(map(shown_path, _folders()))} are revision"
+                    f" {twice[1]}, and only one of them would run: no migration was run. Give one"
+                    " of them another `revision`, and a `down_revision` that says which one it"
+                    " comes after."
                 ) from warning
+            raise
+        except GuardError:
             raise
         except (Exception, SystemExit) as error:
             # Flask-Migrate makes an exit of a RuntimeError.
@@ -105,7 +156,7 @@ def _gap(revision: str, where: str) -> str:
     return (
         f"There is no file of revision {revision}, on which others build ({where.rstrip(' ,')}). No"
         " migration was run. Get it back from git, or from a database on which it was run:"
-        f"\n  flask db log {revision} --output migrations/versions/{revision}.py"
+        f"\n  {way_back(revision, _folders()[0])}"
     )
 
 
@@ -120,7 +171,15 @@ def _unreadable(error: BaseException) -> str | None:
     found = [(code.co_filename, line) for code, line in places if code.co_name == "<module>"]
     if isinstance(error, SyntaxError):
         found.append((error.filename or "", error.lineno or 0))
+    folders = [folder.resolve() for folder in _folders()] if found else []
     for name, line in found:
-        if Path(name).parent.name == "versions":
+        if any(Path(name).resolve().is_relative_to(folder) for folder in folders):
             return f"{Path(name).name}, line {line},"
     return None
+
+
+def _folders() -> list[Path]:
+    """Return the folders of the revisions that could not be read."""
+    with suppress(Exception):  # what there is to say is the first error
+        return version_folders(script_directory())
+    return [Path("migrations", "versions")]

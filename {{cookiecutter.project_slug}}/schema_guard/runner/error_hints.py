@@ -2,7 +2,6 @@
 
 import re
 
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
@@ -10,14 +9,19 @@ from sqlalchemy.exc import DBAPIError
 
 from schema_guard.core.errors import NOT_ALLOWED, GuardError, codes_of, disk_full
 from schema_guard.revisions.heads import refuse_two
-from schema_guard.runner.history import lost
+from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner.lock_timeout import is_lock_timeout
+from schema_guard.runner.lost_revisions import refuse_lost
 
 
 def explain(error: CommandError, connection: Connection, scripts: ScriptDirectory) -> GuardError:
-    """Return Alembic's error, with where the database and the code are, and what to type."""
+    """Return Alembic's error, with where the database and the code are, and what to type.
+
+    Raises:
+        GuardError: there is more to say, of revisions that are not here or of several heads.
+    """
     connection.rollback()
-    current = MigrationContext.configure(connection).get_current_heads()
+    current = current_heads(connection)
     connection.rollback()
     heads = scripts.get_heads()
     words = str(error).rstrip(".")
@@ -25,18 +29,7 @@ def explain(error: CommandError, connection: Connection, scripts: ScriptDirector
     where = f"The database is at {at}, the code's head is {head}."
     missing = re.match(r"Can't locate revision identified by '(.*)'", words)
     if missing and missing[1] in current:
-        kept = [
-            f"\n  flask db log {revision} --output migrations/versions/{revision}.py"
-            for revision in lost(connection, scripts)
-        ]
-        connection.rollback()
-        record = " or, as it was run here, from the record:" + "".join(kept) if kept else ""
-        return GuardError(
-            f"The database is at revision {missing[1]}, which is not in migrations/versions/; the"
-            f" code's head is {head}. In development `flask --debug db drop` and `prepare` begin"
-            " anew. It was made on another branch, or its file was deleted: get the file back from"
-            f" there{record or '.'}"
-        )
+        refuse_lost(connection, scripts)
     if missing:
         return GuardError(f"There is no revision {missing[1]}: see `flask db history`. {where}")
     if words.startswith("Target database is not up to date") or "heads" in words:

@@ -23,7 +23,7 @@ from schema_guard.core.errors import GuardError
 from schema_guard.core.process import whoami
 from schema_guard.core.store import VERSION, history, make_tables, stored
 from schema_guard.revisions.checksum import digest, means_the_same
-from schema_guard.revisions.script_directory import current_heads
+from schema_guard.revisions.script_directory import current_heads, wanted_heads
 from schema_guard.runner.journal_entry import Step
 
 
@@ -211,9 +211,11 @@ class Change:
 def changes(connection: Connection, scripts: ScriptDirectory) -> list[Change]:
     """Return the revisions that were edited or deleted after they were run on this database."""
     found, current = [], current_heads(connection)
+    # Then Alembic cannot go on, and lost_revisions.py says why.
+    is_elsewhere = any(_path(scripts, name) is None for name in current)
     for revision, row in applied(connection).items():
         path = _path(scripts, revision)
-        if path is None and revision in current:  # Alembic cannot go on, and says so
+        if path is None and is_elsewhere:
             continue
         if path is None:
             found.append(Change(Step(revision, "deleted"), row.started_at))
@@ -276,7 +278,7 @@ def is_newer(connection: Connection, scripts: ScriptDirectory) -> bool:
             order.pop(names[0], None)
         elif row.outcome == "done" and row.direction in {"upgrade", "stamp", "restore"}:
             order |= dict.fromkeys(names, row.id)
-    heads = set(scripts.get_heads())
+    heads = set(wanted_heads(scripts))
     if not heads | unknown <= order.keys():
         return False
     return max(order[name] for name in heads) < min(order[name] for name in unknown)
@@ -285,6 +287,11 @@ def is_newer(connection: Connection, scripts: ScriptDirectory) -> bool:
 def lost(connection: Connection, scripts: ScriptDirectory) -> list[str]:
     """Return the revisions that were run on this database and have no file, in that order."""
     return [revision for revision in applied(connection) if _path(scripts, revision) is None]
+
+
+def has_file(scripts: ScriptDirectory, revision: str) -> bool:
+    """Return whether the code has a revision, or whether it is `base`."""
+    return revision == "base" or _path(scripts, revision) is not None
 
 
 def _path(scripts: ScriptDirectory, revision: str) -> Path | None:

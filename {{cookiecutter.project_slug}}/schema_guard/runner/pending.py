@@ -7,6 +7,7 @@ never taken for one at head: the journal, or the note of a restore, says so befo
 runs. It is looked for after the revision has been read, which may be a part of a backup.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from alembic.util import CommandError
@@ -23,7 +24,7 @@ from schema_guard.runner import history
 from schema_guard.runner.lock_timeout import limit_waits
 
 
-def at_head(connection: Connection, heads: list[str]) -> bool:
+def at_head(connection: Connection, heads: Sequence[str]) -> bool:
     """Return whether a database is at the heads of the code, and nothing is half-way.
 
     What cannot be looked up now, since whoever has the lock is changing it, is not.

@@ -28,7 +28,7 @@ from sqlalchemy import inspect, select
 
 from schema_guard.admin.backup import check_backup
 from schema_guard.core.errors import GuardError
-from schema_guard.core.store import OWN_TABLES, journal, make_tables, stored
+from schema_guard.core.store import OWN_TABLES, journal, make_tables, stored, version_table
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import beside
 from schema_guard.runner import history, resume
@@ -140,7 +140,7 @@ def losses(
         scripts: where they are from.
         rights: gets what they do, if there are any that the user has not.
     """
-    tables = set(run.tables or ()) - OWN_TABLES - {"alembic_version"}
+    tables = set(run.tables or ()) - OWN_TABLES - {version_table()}
     asked = [
         number
         for number, step in enumerate(steps)

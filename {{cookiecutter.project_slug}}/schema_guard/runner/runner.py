@@ -10,7 +10,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -40,6 +40,7 @@ from schema_guard.runner.first_error import FirstError
 from schema_guard.runner.interrupts import Session, is_interrupted
 from schema_guard.runner.journal import Journal
 from schema_guard.runner.lock_timeout import may_be_tried_again, pause
+from schema_guard.runner.lost_revisions import kept_files
 from schema_guard.runner.pending import has_nothing_to_do
 from schema_guard.runner.sessions import OwnConnections
 
@@ -62,7 +63,7 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
         context.configure(connection=connection, **settings)
         if changes_schema(context):
             if not has_nothing_to_do(context, connection):
-                with exclusive(connection):
+                with exclusive(connection), _lost_files(context, connection):
                     _run_guarded(context, connection, settings)
         else:
             if compat.command_of(context.get_context()) in {"check", "revision"}:
@@ -72,6 +73,13 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
                 context.run_migrations()
     except CommandError as error:
         raise explain(error, connection, context.script) from error
+
+
+def _lost_files(context: Any, connection: Connection) -> AbstractContextManager[None]:
+    """Have a downgrade find the files that are kept in the database only."""
+    if compat.command_of(context.get_context()) != "downgrade":
+        return nullcontext()
+    return kept_files(connection, context.script)
 
 
 def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
