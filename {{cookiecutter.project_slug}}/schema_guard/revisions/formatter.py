@@ -20,6 +20,7 @@ STEPS = (["check", "--quiet", "--fix", "--select", "I,W"], ["format", "--quiet"]
 def tidy(path: str, _options: dict[str, Any]) -> None:
     """Format a file; Alembic calls this once it has written a revision."""
     if find_spec("ruff") is None:  # a tool of development
+        click.echo(f"Note: ruff is not installed: {Path(path).name} is not formatted.", err=True)
         return
     for step in STEPS:
         done = subprocess.run(  # noqa: S603 - no shell
