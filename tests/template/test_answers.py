@@ -464,6 +464,7 @@ EXPECTED = {
     "schema_guard/revisions/config.py",
     "schema_guard/revisions/formatter.py",
     "schema_guard/revisions/heads.py",
+    "schema_guard/revisions/normal_form.py",
     "schema_guard/revisions/script_directory.py",
     "schema_guard/revisions/suppressions.py",
     "schema_guard/ruff.toml",

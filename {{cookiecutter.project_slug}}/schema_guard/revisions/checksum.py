@@ -1,12 +1,11 @@
 """The files of revisions, compared by what they mean.
 
-Promise: comments, formatting and docstrings do not count, nor does the version of Python.
+Promise: how a file is written does not count, nor does the version of Python; see normal_form.py.
 """
 
-import ast
 import hashlib
 
-DOCUMENTED = (ast.Module, ast.FunctionDef, ast.ClassDef)
+from schema_guard.revisions.normal_form import normal_form
 
 
 def digest(source: bytes) -> str:
@@ -19,16 +18,6 @@ def means_the_same(one: bytes, other: bytes) -> bool:
     if one == other:
         return True
     try:
-        return _meaning(one) == _meaning(other)
+        return normal_form(one) == normal_form(other)
     except (SyntaxError, ValueError):  # what an older Python took, or what holds a NUL
         return False
-
-
-def _meaning(source: bytes) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-        elif isinstance(node, ast.Constant):
-            node.kind = None  # how a text was written
-    return ast.dump(tree)
