@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, inspect, select
 
-from schema_guard.core.store import restore
+from schema_guard.core.store import create, restore
 from schema_guard.dialects.base import backend
 
 
@@ -25,7 +25,7 @@ def begin(connection: Connection, file: Path, previous: Path | None) -> None:
     earlier = read(connection)
     kept = earlier.previous if earlier else str(previous) if previous else None
     started = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    restore.create(connection, checkfirst=True)
+    create(connection, restore)
     connection.execute(delete(restore))
     row = {"file": str(file.absolute()), "previous": kept, "started_at": started}
     connection.execute(insert(restore), row)

@@ -65,7 +65,6 @@ history = Table(
     Column("source", SOURCE),
     Column("note", Text),
     Column("version", Integer, default=VERSION),  # that wrote the row; null for 1 and 2
-    mysql_engine="InnoDB",  # in others there are no transactions
 )
 
 journal = Table(
@@ -83,7 +82,6 @@ journal = Table(
     Column("kind", String(16)),  # see journal_entry.py; an earlier version kept statements only
     Column("answer", SOURCE),  # see answers.py
     Column("version", Integer, default=VERSION),  # that wrote the row; null for 1 and 2
-    mysql_engine="InnoDB",  # in others there are no transactions
 )
 
 # A restore that is not complete, where it cannot be undone: MySQL and MariaDB.
@@ -94,7 +92,6 @@ restore = Table(
     Column("file", Text, nullable=False),
     Column("previous", Text),  # the backup of what there was
     Column("started_at", DateTime, nullable=False),  # UTC
-    mysql_engine="InnoDB",
 )
 
 OWN_TABLES = frozenset({*_metadata.tables, restore.name})
@@ -134,13 +131,22 @@ def make_tables(connection: Connection) -> None:
             _refuse_newer(connection, own)
     for own in _metadata.sorted_tables:
         if own.name not in existing:
-            own.create(connection)
+            create(connection, own)
             continue
         for column in own.c:
             if column.name not in existing[own.name]:
                 definition = CreateColumn(column).compile(dialect=connection.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {own.name} ADD COLUMN {definition}")
     connection.commit()
+
+
+def create(connection: Connection, own: Table) -> None:
+    """Create one of our tables if it does not exist."""
+    name = connection.dialect.name
+    if name in {"mysql", "mariadb"}:  # whose other engines have no transactions
+        # Not in the table's definition: it would load MySQL's dialect in every worker.
+        own.dialect_kwargs[f"{name}_engine"] = "InnoDB"
+    own.create(connection, checkfirst=True)
 
 
 def stored(connection: Connection, own: Table) -> FromClause | None:
