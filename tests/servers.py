@@ -315,9 +315,11 @@ def mariadb(*options: str) -> Iterator[Server]:
     if server is None or install is None:
         missing("MariaDB is not installed: apt-get install mariadb-server")
     with private_folder() as folder:
-        data = folder / "data"
+        # A server of MariaDB that starts deletes what others have in a temporary folder.
+        data, temporary = folder / "data", folder / "tmp"
         data.mkdir()
-        user = hand_over(folder, data)
+        temporary.mkdir()
+        user = hand_over(folder, data, temporary)
         escaped = PASSWORD.replace("\\", "\\\\").replace("'", "''")
         init = folder / "init.sql"
         init.write_text(
@@ -338,6 +340,7 @@ def mariadb(*options: str) -> Iterator[Server]:
         port = free_port()
         command = [
             *(server, "--no-defaults", f"--datadir={data}", f"--port={port}"),
+            f"--tmpdir={temporary}",
             *("--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", f"--init-file={init}"),
             *("--skip-name-resolve", "--character-set-server=utf8mb4"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"),

@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM end a command at once, wherever it is, and it says what there is."""
 
+import os
+import pty
 import signal
 import subprocess
 from pathlib import Path
@@ -122,32 +124,113 @@ def test_a_wait_for_a_table(any_project: Project, server: Server, dbms: str) -> 
     assert outcomes(any_project, url)[0] == ["upgrade 0002", "interrupted"]
 
 
-@pytest.mark.parametrize("dbms", ["sqlite"])
-def test_a_wait_for_another_migration_and_a_question(
-    any_project: Project, server: Server | None
-) -> None:
+def test_a_wait_for_another_migration(any_project: Project, server: Server | None) -> None:
     url = prepared(any_project, server, "waits")
     with migrating(any_project, url):
-        second = start(any_project, "db", "upgrade", DATABASE_URL=url)
-        read_until(second, "Waiting: another migration runs")
-        second.send_signal(signal.SIGINT)
-        output, _ = second.communicate(timeout=60)
-    assert second.returncode == 130, output
-    assert "Interrupted by Ctrl-C." in output
+        waiting = [
+            start(any_project, "db", name, DATABASE_URL=url) for name in ("upgrade", "prepare")
+        ]
+        for process, number in zip(waiting, (signal.SIGINT, signal.SIGTERM), strict=True):
+            read_until(process, "Waiting: another migration runs")
+            process.send_signal(number)
+        outputs = [process.communicate(timeout=60)[0] for process in waiting]
+        assert [process.returncode for process in waiting] == [130, 143], outputs
+    for output, name in zip(outputs, ("Ctrl-C", "SIGTERM"), strict=True):
+        assert output.endswith(f"Interrupted by {name}. Run it again to continue.\n")
+        assert "Traceback" not in output
 
-    question = subprocess.Popen(
-        [any_project.tool("flask"), "--debug", "db", "drop"],
-        cwd=any_project.path,
-        env={**any_project.environ, "DATABASE_URL": url},
-        stdin=subprocess.PIPE,  # nobody answers
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        bufsize=1,
-    )
-    read_until(question, "This deletes")
-    question.terminate()
-    output, _ = question.communicate(timeout=60)
-    assert question.returncode == 143, output
-    assert "Interrupted by SIGTERM." in output
+
+@pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
+def test_a_backup(any_project: Project, server: Server, tmp_path: Path, here: Path) -> None:
+    """The program that dumps begins, and goes on for ever."""
+    url = prepared(any_project, server, "backup", seeded=True)
+    for name in ("pg_dump", "mariadb-dump", "mysqldump"):
+        program = tmp_path / name
+        program.write_text(
+            f'#!/bin/sh\ncase "$*" in *--version*) echo "{name} (MariaDB) 18.0"; exit;; esac\n'
+            f"echo dump; echo $$ > {here}.new; mv {here}.new {here}; exec sleep 600\n"
+        )
+        program.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{any_project.environ['PATH']}"
+    file = tmp_path / "backups" / "é.sql"
+    process = start(any_project, "db", "backup", str(file), DATABASE_URL=url, PATH=path)
+    wait_until(here.exists)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 143, output
+    assert output.endswith("Interrupted by SIGTERM. Run it again to continue.\n")
+    assert list(file.parent.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(here.read_text()), 0)
+
+
+@pytest.mark.parametrize("dbms", ["sqlite"])
+def test_a_revision_that_is_judged(any_project: Project, server: None, here: Path) -> None:
+    url = prepared(any_project, server, "lint")
+    with revisions(any_project, {"0002": f"{HERE}\n    while True:\n        pass"}):
+        process = start(any_project, "db", "lint", "0002", DATABASE_URL=url)
+        wait_until(here.exists)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert output == "Interrupted by Ctrl-C. Run it again to continue.\n"
+
+
+@pytest.mark.parametrize("dbms", ["sqlite"])
+def test_questions(any_project: Project, server: None) -> None:
+    url = prepared(any_project, server, "questions")
+    role = any_project.path / "app" / "models" / "role.py"
+    text = role.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if "description:" not in line]
+    role.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    versions = any_project.path / "migrations" / "versions"
+    before = sorted(versions.iterdir())
+    try:
+        for command, number, asked in (
+            (["--debug", "db", "drop"], signal.SIGTERM, "This deletes"),
+            (["db", "migrate", "-m", "less"], signal.SIGINT, "roles.description"),
+        ):
+            status, output = asking(any_project, url, command, number, asked)
+            assert status == 128 + number, output
+            name = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}[number]
+            assert output.endswith(f"Interrupted by {name}. Run it again to continue.\n")
+            assert "Traceback" not in output
+    finally:
+        role.write_text(text, encoding="utf-8")
     assert Path(url.removeprefix("sqlite:///")).exists()
+    assert [path for path in sorted(versions.iterdir()) if path.suffix == ".py"] == [
+        path for path in before if path.suffix == ".py"
+    ]
+
+
+def asking(
+    project: Project, url: str, command: list[str], number: signal.Signals, words: str
+) -> tuple[int, str]:
+    """Interrupt a command in a terminal at a question; return its exit status and what it said."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [project.tool("flask"), *command],
+        cwd=project.path,
+        env={**project.environ, "DATABASE_URL": url},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    output = b""
+    while part := read(ours):
+        output += part
+        if words.encode() in output and output.endswith((b": ", b"] ")):
+            process.send_signal(number)
+            words = "\0"  # once
+    os.close(ours)
+    return process.wait(60), output.decode().replace("\r\n", "\n")
+
+
+def read(terminal: int) -> bytes:
+    """Return what comes from a terminal; nothing when the other end is closed."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # so Linux says it
+        return b""

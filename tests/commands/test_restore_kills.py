@@ -81,8 +81,11 @@ def test_a_restore_that_is_interrupted(
     servers.wait_until(lambda: bool(sessions(server, name)))
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
+    assert process.returncode == (143 if number == signal.SIGTERM else -number), output
     assert "Traceback" not in output
+    if number == signal.SIGTERM:
+        there = "Nothing was changed." if server.is_postgresql else "The database may hold a part"
+        assert f"Interrupted by SIGTERM. {there}" in output
     if number == signal.SIGKILL and server.is_postgresql:
         # The server has not noticed: its session keeps the lock for as long as it runs.
         busy = any_project.flask("db", "upgrade", **environ)

@@ -275,6 +275,39 @@ def test_a_migration_right_before_the_copy(service: Service, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("dbms", ["sqlite"])
+@pytest.mark.parametrize("way", ["_let_signals_in", "give_up"])
+def test_a_copy_that_is_interrupted(filled: Service, tmp_path: Path, way: str) -> None:
+    """Its steps are few; between two of them the signal comes."""
+    filled.run("CREATE TABLE large AS SELECT zeroblob(9000000) AS rows")
+    file = save(filled, tmp_path / "copy")
+    filled.run("UPDATE notes SET words = 'other'")
+    before = everything(filled)
+    calls = []
+
+    def interrupt(frame: Any, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == way:
+            calls.append(way)
+            if len(calls) == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            save(filled, tmp_path / "other") if way == "_let_signals_in" else bring_back(
+                filled, file
+            )
+    finally:
+        sys.setprofile(None)
+    assert len(calls) == 2
+    assert everything(filled) == before
+    assert filled.column("SELECT length(rows) FROM large") == [9000000]
+    left = [path.name for path in tmp_path.iterdir() if "other" in path.name or "part" in path.name]
+    assert left == []
+    bring_back(filled, file)
+    assert everything(filled) != before
+
+
+@pytest.mark.parametrize("dbms", ["sqlite"])
 def test_what_is_not_in_the_file_yet_is_not_lost(filled: Service, tmp_path: Path) -> None:
     file = save(filled, tmp_path / "copy.db")
     file.with_name("copy.db-wal").write_bytes(b"changes")

@@ -7,7 +7,8 @@ all: it is one transaction, which is rolled back if its process is killed.
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from schema_guard.core.store import version_table
 
 # Seconds that a restore waits for others to let go of the database.
 PATIENCE = 10
+# How many are copied at once: some milliseconds pass until a signal is seen.
+PAGES = 1000
 
 
 def write(connection: Connection, path: Path) -> str:
@@ -39,8 +42,24 @@ def write(connection: Connection, path: Path) -> str:
     # Nobody needs a journal of a copy that is thrown away if it fails.
     with closing(_opened(path, "rw")) as target:
         target.execute("PRAGMA journal_mode = OFF")
-        source.backup(target)
+        with _reading(source):
+            source.backup(target, pages=PAGES, progress=_let_signals_in)
         return _revision(target)
+
+
+@contextmanager
+def _reading(source: Any) -> Iterator[None]:
+    """Have a copy that is made in several steps be of one moment, and not begin again."""
+    source.execute("BEGIN")
+    try:
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()
+        yield
+    finally:
+        source.execute("ROLLBACK")
+
+
+def _let_signals_in(_status: int, _remaining: int, _total: int) -> None:
+    """Do nothing, in Python, where a signal interrupts."""
 
 
 def check_room(connection: Connection, folder: Path) -> None:
@@ -115,15 +134,18 @@ def restore(connection: Connection, path: Path) -> None:
         raise ValueError("it is the database itself")
     deadline = time.monotonic() + PATIENCE
 
-    def give_up(_status: int, _remaining: int, _total: int) -> None:
-        if time.monotonic() > deadline:
+    def give_up(status: int, _remaining: int, _total: int) -> None:
+        nonlocal deadline
+        if status not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            deadline = time.monotonic() + PATIENCE
+        elif time.monotonic() > deadline:
             raise TimeoutError(f"others have been using the database for {PATIENCE} s")
 
     with closing(_opened(path, "ro&immutable=1")) as source:
         sizes = [one.execute("PRAGMA page_size").fetchone() for one in (source, target)]
         if sizes[0] != sizes[1]:  # with a write-ahead log the size of its pages cannot change
             target.execute("PRAGMA journal_mode = DELETE")
-        source.backup(target, progress=give_up, sleep=0.05)
+        source.backup(target, pages=PAGES, progress=give_up, sleep=0.05)
 
 
 def _opened(path: Path, mode: str) -> sqlite3.Connection:

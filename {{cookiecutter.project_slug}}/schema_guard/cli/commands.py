@@ -2,7 +2,8 @@
 
 import sys
 import textwrap
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from functools import wraps
 from pathlib import Path
@@ -12,8 +13,9 @@ import click
 import flask_migrate
 from flask import current_app, g
 from flask.cli import with_appcontext
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine
 
+from schema_guard.admin import restore_marker
 from schema_guard.admin.backup import backup as write_backup
 from schema_guard.admin.backup import contents
 from schema_guard.admin.backup import restore as restore_backup
@@ -43,7 +45,7 @@ from schema_guard.revisions.script_directory import (
 )
 from schema_guard.runner import history
 from schema_guard.runner.connection import exclusive, migration_connection
-from schema_guard.runner.interrupts import interruptible
+from schema_guard.runner.interrupts import Interrupted, interruptible, is_interrupted
 from schema_guard.runner.journal_entry import Step
 from schema_guard.runner.lost_revisions import refuse_lost
 from schema_guard.runner.pending import at_head
@@ -197,12 +199,32 @@ def restore(file: Path, *, yes: bool) -> None:
         run = history.Run(Step(found.revision, "restore"))
         if created:
             settle(connection)
-        restore_backup(connection, file, found)
+        with _said_if_interrupted(connection):
+            restore_backup(connection, file, found)
         make_tables(connection)
         record = history.Record(connection)
         record.add(run.end("done", str(file)))
         connection.commit()
     click.echo(f"Restored: {found}")
+
+
+@contextmanager
+def _said_if_interrupted(connection: Connection) -> Iterator[None]:
+    """Say what the database holds when somebody interrupts a restore."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_interrupted(error):
+            raise
+        connection.rollback()
+        row = restore_marker.read(connection)
+        if row is None:
+            raise Interrupted("Nothing was changed.") from error
+        before = f", {row.previous}" if row.previous else ""
+        raise Interrupted(
+            "The database may hold a part of the backup only. Run it again, or restore the backup"
+            f" taken before it{before}."
+        ) from error
 
 
 @click.command()
