@@ -1,17 +1,13 @@
 """The commands that schema_guard adds to `flask db`."""
 
-import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from copy import copy
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 import flask_migrate
-from flask import current_app, g
+from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import URL, Connection, Engine
 
@@ -25,12 +21,8 @@ from schema_guard.admin.database import (
     drop_database,
     settle,
 )
-from schema_guard.autogenerate.questioner import FLAGS
 from schema_guard.cli.lint_command import lint_revisions
-from schema_guard.core import manifest
-from schema_guard.core.errors import GuardError, trace
-from schema_guard.core.model_errors import compared_models
-from schema_guard.core.options import Options, given
+from schema_guard.core.errors import GuardError
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.base import product
@@ -38,38 +30,15 @@ from schema_guard.revisions.heads import rebase as rebase_head
 from schema_guard.revisions.script_directory import (
     chosen_directory,
     current_heads,
-    reading,
     script_directory,
-    sound_revisions,
     wanted_heads,
 )
 from schema_guard.runner import history
 from schema_guard.runner.connection import exclusive, migration_connection
-from schema_guard.runner.interrupts import Interrupted, interruptible, is_interrupted
+from schema_guard.runner.interrupts import Interrupted, is_interrupted
 from schema_guard.runner.journal_entry import Step
 from schema_guard.runner.lost_revisions import refuse_lost
 from schema_guard.runner.pending import at_head
-from schema_guard.runner.resume import RERUN, SKIP
-
-# The flags that commands get, see core/options.py.
-RESUMES = {
-    "resume": f"{RERUN}|{SKIP} Have an interrupted revision run again from its start; or go on, and"
-    " leave out what was kept of it.",
-}
-ARGUMENTS: dict[str, dict[str, str]] = {
-    "downgrade": RESUMES,
-    "upgrade": {
-        **RESUMES,
-        "allow-edited": "Run though revisions were edited or deleted after they were run.",
-        "allow-loss": "TABLE[.COLUMN] may be dropped with what it holds.",
-        "backup": "Back up the database first, a server's too.",
-    },
-    "migrate": FLAGS,
-    "revision": FLAGS,
-}
-# Commands of ours to which Flask-Migrate's option for the folder belongs.
-READS_REVISIONS = ("lint", "prepare", "rebase")
-DIRECTORY = 'Migration script directory (default is "migrations")'
 
 
 @click.command()
@@ -241,64 +210,6 @@ OWN: dict[str, click.Command] = {
     str(command.name): command
     for command in (backup, create, drop, lint_revisions, log, prepare, rebase, restore)
 }
-
-
-def extended(command: click.Command) -> click.Command:
-    """Return a command with the options that schema_guard adds.
-
-    Args:
-        command: one of Flask-Migrate's, or of ours. It is left as it is.
-    """
-    run: Any = command.callback
-    arguments = ARGUMENTS.get(command.name or "", {})
-    own = [option(argument, words) for argument, words in arguments.items()]
-    names = [argument.replace("-", "_") for argument in arguments]
-    if command.name in READS_REVISIONS:
-        own.append(click.Option(["-d", "--directory"], help=DIRECTORY))
-    tells_more = any(parameter.name == "verbose" for parameter in command.params)
-    if not tells_more:
-        own.append(option("verbose", "Show the traceback of an error."))
-
-    @wraps(run)
-    def callback(*args: Any, **kwargs: Any) -> Any:
-        verbose = kwargs["verbose"] if tells_more else kwargs.pop("verbose")
-        flags = {name: kwargs.pop(name) for name in names}
-        directory = kwargs.get("directory") or g.get("directory")
-        if command.name in READS_REVISIONS:
-            del kwargs["directory"]
-        if command.name == "revision" and any(flags.values()) and not kwargs["autogenerate"]:
-            raise click.UsageError("The flags that answer questions go with --autogenerate.")
-        try:
-            if command.name == "check":
-                manifest.check()
-            with ExitStack() as stack:
-                if command.name not in OWN:  # `prepare` calls Flask-Migrate's functions, as Python
-                    stack.enter_context(given(Options(**flags)))
-                stack.enter_context(reading(directory))
-                stack.enter_context(interruptible())
-                stack.enter_context(sound_revisions())
-                stack.enter_context(compared_models(current_app.extensions["migrate"].db))
-                return run(*args, **kwargs)
-        except GuardError as error:
-            if verbose:
-                click.echo(trace(error, values=sys.stderr.isatty()), err=True)
-            raise
-
-    copied = copy(command)
-    copied.callback, copied.params = callback, [*command.params, *own]
-    return copied
-
-
-def option(argument: str, words: str) -> click.Option:
-    """Return an option for an argument: one that is given, or one with values, as its help says."""
-    form, _, said = words.partition(" ")
-    if "|" in form:
-        return click.Option(
-            [f"--{argument}"], type=click.Choice(form.split("|")), multiple=True, help=said
-        )
-    if not form.isupper():
-        return click.Option([f"--{argument}"], is_flag=True, help=words)
-    return click.Option([f"--{argument}"], metavar=form, multiple=True, help=f"{form} {said}")
 
 
 def _confirm(url: URL, what: str) -> None:

@@ -28,7 +28,8 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command with the guards' options; None if there is no such command."""
-        from schema_guard.cli.commands import OWN, extended  # noqa: PLC0415 - see above
+        from schema_guard.cli.commands import OWN  # noqa: PLC0415 - see above
+        from schema_guard.cli.extend import extended  # noqa: PLC0415 - see above
 
         command = OWN.get(cmd_name) or self.theirs.get_command(ctx, cmd_name)
-        return command and extended(command)
+        return command and extended(command, is_own=cmd_name in OWN)
