@@ -20,6 +20,7 @@ from flask import current_app
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Float,
@@ -34,6 +35,7 @@ from sqlalchemy import (
     inspect,
     literal,
     null,
+    or_,
     select,
     table,
     text,
@@ -44,8 +46,9 @@ from sqlalchemy.schema import CreateColumn
 from schema_guard.core.errors import GuardError
 
 # Of these tables; one more with every change of a table, or of what its rows mean.
-# 1 had no file in the record, and no version; 2 had no version; 3 kept no answers in the journal.
-VERSION = 4
+# 1 had no file in the record, and no version; 2 had no version; 3 kept no answers in the journal;
+# 4 did not say whose a row is, of several services in one database.
+VERSION = 5
 
 _metadata = MetaData()
 # The bytes of a file. MySQL and MariaDB choose a type by the length.
@@ -65,6 +68,7 @@ history = Table(
     Column("source", SOURCE),
     Column("note", Text),
     Column("version", Integer, default=VERSION),  # that wrote the row; null for 1 and 2
+    Column("version_table", String(255)),  # of the service; null for versions before 5
 )
 
 journal = Table(
@@ -82,6 +86,7 @@ journal = Table(
     Column("kind", String(16)),  # see journal_entry.py; an earlier version kept statements only
     Column("answer", SOURCE),  # see answers.py
     Column("version", Integer, default=VERSION),  # that wrote the row; null for 1 and 2
+    Column("version_table", String(255)),  # of the service; null for versions before 5
 )
 
 # A restore that is not complete, where it cannot be undone: MySQL and MariaDB.
@@ -199,6 +204,21 @@ def version_table() -> str:
     """Return the name of the table that holds the revision, which an application may choose."""
     settings = current_app.extensions["migrate"].configure_args
     return str(settings.get("version_table", VERSION_TABLE))
+
+
+def service() -> str:
+    """Return what tells a service from others in the same database: its table of revisions."""
+    settings = current_app.extensions["migrate"].configure_args
+    return ".".join(filter(None, (settings.get("version_table_schema"), version_table())))
+
+
+def is_own(rows: FromClause) -> ColumnElement[bool]:
+    """Return the condition for rows of this service.
+
+    Args:
+        rows: from `stored`.
+    """
+    return or_(rows.c.version_table.is_(None), rows.c.version_table == service())
 
 
 def all_tables(connection: Connection) -> list[tuple[str | None, str]]:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schema_guard.core.errors import GuardError
 from schema_guard.core.process import whoami
-from schema_guard.core.store import VERSION, history, make_tables, stored
+from schema_guard.core.store import VERSION, history, is_own, make_tables, service, stored
 from schema_guard.revisions.checksum import digest, means_the_same
 from schema_guard.revisions.script_directory import current_heads, wanted_heads
 from schema_guard.runner.journal_entry import Step
@@ -48,6 +48,7 @@ class Run:
             "checksum": digest(source) if source else None,
             "source": source or None,
             "note": note,
+            "version_table": service(),
         }
 
 
@@ -173,7 +174,8 @@ def rows(connection: Connection) -> list[Any]:
     if record is None:
         return []
     told = [column for column in record.c if column.name != "source"]
-    return list(connection.execute(select(*told).order_by(record.c.id.desc())))
+    query = select(*told).where(is_own(record)).order_by(record.c.id.desc())
+    return list(connection.execute(query))
 
 
 def source_of(connection: Connection, revision: str) -> bytes:
@@ -187,7 +189,8 @@ def source_of(connection: Connection, revision: str) -> bytes:
     if record is not None:
         columns = record.c
         kept = select(columns.source).where(
-            columns.revision == revision, columns.outcome == "done", columns.source.is_not(None)
+            *(columns.revision == revision, columns.outcome == "done", is_own(record)),
+            columns.source.is_not(None),
         )
         source = connection.scalar(kept.order_by(columns.id.desc()).limit(1))
     if source is None:
@@ -248,7 +251,7 @@ def applied(connection: Connection) -> dict[str, Any]:
         select(
             columns.id, columns.revision, columns.direction, columns.checksum, columns.started_at
         )
-        .where(columns.outcome == "done")
+        .where(columns.outcome == "done", is_own(record))
         .order_by(columns.id)
     )
     found: dict[str, Any] = {}

@@ -40,7 +40,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.core.errors import GuardError, cause, codes_of, shorten
 from schema_guard.core.listeners import Listener, listening
-from schema_guard.core.store import journal
+from schema_guard.core.store import journal, service
 from schema_guard.dialects.adapter import adapter
 from schema_guard.runner import answers, resume, schema_snapshot
 from schema_guard.runner.journal_entry import (
@@ -336,6 +336,7 @@ class Journal:
         ):
             return
         self._forget_failed()
+        whose = service()
         rows = [
             {
                 "number": number,
@@ -349,6 +350,7 @@ class Journal:
                 "last_id": entry.last_id,
                 "kind": entry.kind,
                 "answer": entry.answer,
+                "version_table": whose,
             }
             for number, entry in enumerate(self.pending, self.written)
         ]

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard import compat
 from schema_guard.admin import restore_marker
 from schema_guard.core.options import options_of
-from schema_guard.core.store import journal
+from schema_guard.core.store import is_own, journal, stored
 from schema_guard.dialects.sqlite_connection import refuse_leftovers
 from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner import history
@@ -78,6 +78,9 @@ def half(connection: Connection) -> bool:
     """Return whether a revision or a restore is half-way: it is being run, or was stopped."""
     if restore_marker.exists(connection):
         return True
-    if not inspect(connection).has_table(journal.name):
+    kept = stored(connection, journal)
+    if kept is None:
         return False
-    return connection.execute(select(journal.c.number).limit(1)).first() is not None
+    return (
+        connection.execute(select(kept.c.number).where(is_own(kept)).limit(1)).first() is not None
+    )

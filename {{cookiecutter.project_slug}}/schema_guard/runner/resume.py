@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from schema_guard import compat
 from schema_guard.core.errors import GuardError
-from schema_guard.core.store import journal, make_tables, stored
+from schema_guard.core.store import is_own, journal, make_tables, stored
 from schema_guard.revisions.checksum import means_the_same
 from schema_guard.runner import answers, schema_snapshot
 from schema_guard.runner.journal_entry import (
@@ -190,6 +190,23 @@ def way(given: Iterable[str]) -> str:
             f" run. Say resume={RERUN} or resume={SKIP}."
         )
     return ways[0]
+
+
+def refuse_anothers(connection: Connection) -> None:
+    """Refuse to run anything while a revision of another service in this database is interrupted.
+
+    Raises:
+        GuardError: one is; the journal is its.
+    """
+    kept = stored(connection, journal)
+    row = None if kept is None else connection.execute(select(kept).where(~is_own(kept))).first()
+    connection.rollback()
+    if row is not None:
+        raise GuardError(
+            f"Another service in this database, whose revisions are in {row.version_table}, was"
+            f" interrupted in revision {row.revision}. Nothing was run. Run its {row.direction}"
+            " again first."
+        )
 
 
 def read(connection: Connection, step: Step, resume: str = "") -> Earlier:

@@ -83,6 +83,7 @@ def _lost_files(context: Any, connection: Connection) -> AbstractContextManager[
 
 
 def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
+    resume.refuse_anothers(connection)
     losses = Losses(connection)
     run = GuardedRun(connection, Journal(connection), history.Record(connection), losses)
     losses.is_resuming = run.journal.is_resuming
