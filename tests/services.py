@@ -3,6 +3,7 @@
 It has nothing of the project's `app/`: what the guard promises, it promises to any application.
 """
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -64,6 +65,7 @@ class Service:
             shutil.copy(MIGRATIONS / name, folder)
         self.settings = (MIGRATIONS / "alembic.ini").read_text(encoding="utf-8")
         # ruff is slow to start: only one test has it read what is written.
+        self.settings = re.sub(r"prepend_sys_path = .*\n", "", self.settings)
         plain = self.settings.replace("hooks = ruff", "")
         (folder / "alembic.ini").write_text(plain, encoding="utf-8")
         self.versions = folder / "versions"

@@ -1,13 +1,16 @@
 """What migrations/env.py runs: Alembic with the engine, the models, the settings and the guards."""
 
 import logging
+import os
 from logging.config import fileConfig
 from typing import Any
 
-from flask import current_app
+from flask import current_app, has_app_context
+from flask.cli import NoAppException, ScriptInfo
 
 from schema_guard import compat
 from schema_guard.autogenerate.configure import settings
+from schema_guard.core.errors import GuardError
 from schema_guard.core.model_errors import compared_models
 from schema_guard.operations.in_place import IMPLS
 from schema_guard.runner import data_loss, definite_order
@@ -27,6 +30,22 @@ def run(context: Any) -> None:
     Raises:
         GuardError: a guard stopped it, or a revision failed; what was committed is said.
     """
+    if has_app_context():
+        _run(context)
+        return
+    # `alembic -c migrations/alembic.ini`: the application that `flask` would find.
+    try:
+        app = ScriptInfo(app_import_path=os.environ.get("FLASK_APP")).load_app()
+    except NoAppException as error:
+        raise GuardError(
+            f"{error.format_message().strip()}\nRun `flask db` in the project's folder, or name the"
+            " application in FLASK_APP. Nothing was run."
+        ) from None
+    with app.app_context():
+        _run(context)
+
+
+def _run(context: Any) -> None:
     extension = current_app.extensions["migrate"]
     _configure_logging(context.config)
     options = {"target_metadata": extension.db.metadata, **settings(extension.configure_args)}

@@ -5,6 +5,7 @@ a name of its own.
 """
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ def make_config(directory: str, x_arg: str | Iterable[str] | None, opts: Iterabl
     # Alembic's `%(here)s`.
     config.file_config.defaults()["here"] = _escaped(Path(directory).absolute().as_posix())
     config.set_main_option("script_location", _escaped(directory))
+    # It would come to the path again with every command of a process.
+    added = config.get_main_option("prepend_sys_path")
+    if added and str(Path(added).resolve()) in sys.path:
+        config.remove_main_option("prepend_sys_path")
     given = [x_arg] if isinstance(x_arg, str) else list(x_arg or ())
     config.cmd_opts = argparse.Namespace(x=[*g.get("x_arg", ()), *given])
     for name in opts:
