@@ -153,7 +153,8 @@ def test_an_earlier_version_is_upgraded_in_place(
     assert ready(any_project, url) == (200, {"status": "ready", "revision": "0001"})
     for command in ("current", "prepare"):
         outcome = flask(any_project, url, command)
-        assert outcome.status == 0, outcome.output
+        refused = (dbms, command) == ("mariadb", "prepare")  # for what is half done
+        assert outcome.status == refused, outcome.output
     before = flask(any_project, url, "log")
     assert before.status == 0
     source = flask(any_project, url, "log", "0001")
@@ -168,7 +169,8 @@ def test_an_earlier_version_is_upgraded_in_place(
         after = flask(any_project, url, "log").output
         down = flask(any_project, url, "downgrade", "0001")
         assert down.status == 0, down.output
-    added = {"schema_history": set(), "schema_journal": {"answer", "kind"}}
+    whose = "version_table"
+    added = {"schema_history": {whose}, "schema_journal": {"answer", "kind", whose}}
     assert columns(url) == {
         name: names | {"source", "version"} | added[name] for name, names in earlier.items()
     }

@@ -292,15 +292,20 @@ def lost(connection: Connection, scripts: ScriptDirectory) -> list[str]:
     return [revision for revision in applied(connection) if _path(scripts, revision) is None]
 
 
-def has_file(scripts: ScriptDirectory, revision: str) -> bool:
+def knows(scripts: ScriptDirectory, revision: str) -> bool:
     """Return whether the code has a revision, or whether it is `base`."""
-    return revision == "base" or _path(scripts, revision) is not None
+    return revision == "base" or _script(scripts, revision) is not None
 
 
 def _path(scripts: ScriptDirectory, revision: str) -> Path | None:
+    script = _script(scripts, revision)
+    path = Path(script.path) if script else None
+    return path if path and path.is_file() else None
+
+
+def _script(scripts: ScriptDirectory, revision: str) -> Script | None:
     try:
         script = scripts.get_revision(revision)
     except CommandError:
         return None
-    path = Path(script.path)
-    return path if script.revision == revision and path.is_file() else None  # not one like it
+    return script if script.revision == revision else None  # not one like it

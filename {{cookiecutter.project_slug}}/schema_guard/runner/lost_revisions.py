@@ -35,7 +35,7 @@ def refuse_lost(connection: Connection, scripts: ScriptDirectory) -> None:
     Raises:
         GuardError: the database is at one.
     """
-    current = [name for name in current_heads(connection) if not history.has_file(scripts, name)]
+    current = [name for name in current_heads(connection) if not history.knows(scripts, name)]
     if current:
         error = GuardError(_message(connection, scripts, current))
         connection.rollback()
@@ -51,7 +51,7 @@ def _message(connection: Connection, scripts: ScriptDirectory, current: list[str
     if branch:
         ways.append(f"go back to that branch:\n  git switch {branch.removeprefix('origin/')}")
     target = _target(kept)
-    if target and history.has_file(scripts, target):
+    if target and history.knows(scripts, target):
         undo = f"take back {', '.join(kept)} (what was added is dropped), by the files that the"
         ways.append(f"{undo} database has kept:\n  flask db downgrade {target}")
     if kept:
