@@ -80,7 +80,7 @@ def test_everything_is_migrated_once_and_behaves_alike(
         # Alembic would write what is right on this DBMS only.
         for default in ("sa.false()", "sa.func.now()"):
             assert f"server_default={default}" in text
-        tools = [["ruff", "check", "."], ["ruff", "format", "--check"]]
+        tools = [["ruff", "check", "."], ["ruff", "format", "--check"], ["flask", "db", "lint"]]
         tools += [["mypy"]] if dbms == "sqlite" else []  # slow, and of the same files
         for tool, *arguments in tools:
             outcome = project.run(project.tool(tool), *arguments)

@@ -49,8 +49,11 @@ def read_settings(folder: Path) -> Settings:
         tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
     except (OSError, ValueError) as error:
         raise GuardError(f"Cannot read {file}: {error}. Correct it.") from error
+    service = tools.get("service", {}) if isinstance(tools, dict) else None
+    if not isinstance(service, dict):
+        raise GuardError(f"{file}: tool.service is no table. Correct it.")
     found = {}
-    for name, value in tools.get("service", {}).items():
+    for name, value in service.items():
         if name in KNOWN:
             attribute, kind, form = KNOWN[name]
             if not isinstance(value, kind):

@@ -1,13 +1,14 @@
 """The comments that `flask db migrate` writes above operations that block others or break them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import func, select, table
 
+from schema_guard.core.settings import Settings, read_settings
 from schema_guard.dialects.base import backend
 from schema_guard.lint.context import RuleContext
 from schema_guard.lint.rules import RULES, find
@@ -22,9 +23,6 @@ from schema_guard.sql.parser import read
 
 # `with_losses` says what drops lose; what a new column refers to comes after it, safely.
 SAID = {"add-foreign-key", "add-unique", "drop-column", "drop-table"}
-REBUILD = "sqlite-rebuild-large-table"
-# SQLite copies so many rows in less than a second.
-FEW = 100_000
 # Alembic's names of what a batch may hold without a copy of its table.
 IN_PLACE = {
     ops.AddColumnOp: "add_column",
@@ -36,43 +34,30 @@ IN_PLACE = {
 def annotated(migration_context: MigrationContext, written: list[Any]) -> list[Any]:
     """Return the operations of a revision with comments above those that a rule finds fault with.
 
-    A table of SQLite that has few rows here may be rebuilt: how many they are stands in the comment
-    that allows it, for those who review it.
-
     Args:
         migration_context: of the comparison.
         written: the operations.
     """
     places = list(_places(migration_context, written))
     context = RuleContext(
-        migration_context.dialect, operations=[recorded for recorded, _ in places]
+        migration_context.dialect,
+        operations=[recorded for recorded, _ in places],
+        released=_settings(migration_context).released,
     )
     findings = list(find(context))
-    here: dict[str, str] = {}  # the names that tables have now, by those that they get
-    for recorded, _ in places:
-        if isinstance(recorded.operation, ops.RenameTableOp):
-            old, new = recorded.operation.table_name, recorded.operation.new_table_name
-            here[new] = here.pop(old, old)
     comments: dict[int, list[str]] = {}  # by the operation that they go above
     for recorded, operation in places:
         names = [
             each.rule for each in findings if each.recorded is recorded and each.rule not in SAID
         ]
-        table_name = here.get(recorded.table or "", recorded.table)
-        words = [_words(migration_context, name, table_name) for name in dict.fromkeys(names)]
+        words = [f"{name}: {RULES[name].danger}" for name in dict.fromkeys(names)]
         comments.setdefault(id(operation), []).extend(words)
     return with_comments(written, lambda operation: comments.get(id(operation), ()))
 
 
-def _words(migration_context: MigrationContext, name: str, table_name: str | None) -> str:
-    if name == REBUILD and migration_context.connection is not None and table_name:
-        query = select(func.count()).select_from(table(table_name))
-        number = migration_context.connection.scalar(query) or 0
-        migration_context.connection.rollback()
-        if number <= FEW:
-            unit = "row" if number == 1 else "rows"
-            return f"schema_guard: allow {name} -- it copies {number:,} {unit} here"
-    return f"{name}: {RULES[name].danger}"
+def _settings(migration_context: MigrationContext) -> Settings:
+    environment = migration_context.environment_context
+    return read_settings(Path(environment.script.dir)) if environment else Settings()
 
 
 def _places(

@@ -37,12 +37,17 @@ NO_RECIPE = "The code for this operation could not be written. From RULES.md:"
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rule is called, what it warns of, and for which DBMS."""
+    """What a rule is called, what it warns of, and for which DBMS.
+
+    Attributes:
+        early: whether it is about what is lost or fails, with nobody using the service yet.
+    """
 
     name: str
     danger: str
     backends: tuple[str, ...]
     find: Callable[[RecordedOperation, "RuleContext"], Findings]
+    early: bool = False
 
 
 @dataclass
@@ -66,25 +71,26 @@ class Finding:
 RULES: dict[str, Rule] = {}
 
 
-def rule(name: str, danger: str, *backends: str) -> Callable[[Any], Any]:
+def rule(name: str, danger: str, *backends: str, early: bool = False) -> Callable[[Any], Any]:
     """Make a function a rule.
 
     Args:
         name: as in `# schema_guard: allow NAME -- reason`, and in RULES.md.
         danger: one line that says what happens.
         backends: where; everywhere by default.
+        early: whether it is about what is lost or fails: before the first release, too.
     """
 
     def register(find: Any) -> Any:
-        RULES[name] = Rule(name, danger, backends or EVERYWHERE, find)
+        RULES[name] = Rule(name, danger, backends or EVERYWHERE, find, early)
         return find
 
     return register
 
 
-def meta_rule(name: str, danger: str) -> str:
+def meta_rule(name: str, danger: str, *, early: bool = True) -> str:
     """Register a meta rule, found otherwise than in an operation; return its name."""
-    RULES[name] = Rule(name, danger, EVERYWHERE, lambda _recorded, _context: iter(()))
+    RULES[name] = Rule(name, danger, EVERYWHERE, lambda _recorded, _context: iter(()), early)
     return name
 
 
@@ -98,6 +104,7 @@ class RuleContext:
         made: tables that came since the release that runs: nothing uses them.
         added: columns that came since the release that runs.
         servers: that it has to be safe on.
+        released: whether there is a release that runs.
         views: that the revision has made, by their names without a schema.
     """
 
@@ -108,6 +115,7 @@ class RuleContext:
     made: set[str] = field(default_factory=set)
     added: set[tuple[str | None, str]] = field(default_factory=set)
     servers: tuple[Server, ...] = ()
+    released: bool = True
     views: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -118,6 +126,13 @@ class RuleContext:
     def backend(self) -> str:
         """The kind of DBMS."""
         return backend(self.dialect)
+
+    def is_in_force(self, name: str) -> bool:
+        """Return whether a rule is to be kept: for this DBMS, and at this time of the service."""
+        found = RULES.get(name)
+        return found is not None and (
+            self.backend in found.backends and (self.released or found.early)
+        )
 
     def changes_table(self, recorded: RecordedOperation) -> bool:
         """Return whether an operation changes a table in use."""
@@ -253,7 +268,7 @@ def find(context: RuleContext) -> Iterator[Finding]:
     """Return what the rules find in a context's operations, and change its schema as they do."""
     for recorded in context.operations:
         for each in RULES.values():
-            if context.backend in each.backends:
+            if context.is_in_force(each.name):
                 for what, recipe in _found(each, recorded, context):
                     yield Finding(each.name, each.danger, what, recipe, recorded.line, recorded)
         context.note_new(recorded)

@@ -12,6 +12,7 @@ from sqlalchemy import Dialect
 
 from schema_guard import compat
 from schema_guard.core.errors import GuardError, cause
+from schema_guard.core.settings import read_settings
 from schema_guard.dialects.server_version import judged_for
 from schema_guard.lint.context import Finding, RuleContext, meta_rule
 from schema_guard.lint.rules import RULES, find
@@ -20,7 +21,7 @@ from schema_guard.lint.rules.loops import check_loops
 from schema_guard.online_ddl.render import RENDERINGS
 from schema_guard.operations.in_place import IMPLS
 from schema_guard.revisions.heads import shared
-from schema_guard.revisions.suppressions import allowances, beside, source_of
+from schema_guard.revisions.suppressions import allowances, beside, says_loss, source_of
 from schema_guard.runner.recorder import record
 
 NOT_READ = meta_rule(
@@ -32,6 +33,8 @@ NO_REASON = meta_rule(
 UNUSED = meta_rule(
     "unused-allow", "It allows nothing that is done here, and would hide it one day."
 )
+# Of which `flask db migrate` asks, and says above them what they lose.
+DROPS = {"drop-column", "drop-table"}
 
 
 @dataclass
@@ -41,10 +44,12 @@ class Judged:
     Attributes:
         revisions: that were judged.
         findings: by the path of the revision's file.
+        released: whether the service has a release; without, only what is lost or fails is found.
     """
 
     revisions: list[str] = field(default_factory=list)
     findings: list[tuple[Path, Finding]] = field(default_factory=list)
+    released: bool = True
 
 
 def lint(
@@ -63,15 +68,17 @@ def lint(
         GuardError: there is no such revision, or no such server.
     """
     servers = judged_for(dialect, version)
+    released = read_settings(Path(scripts.dir)).released
+    context = RuleContext(dialect, servers=servers, released=released)
     with compat.installed(renderings=RENDERINGS, impls=IMPLS):
-        return _check(scripts, RuleContext(dialect, servers=servers), asked)
+        return _check(scripts, context, asked)
 
 
 def _check(scripts: ScriptDirectory, context: RuleContext, asked: str | None) -> Judged:
     new = _not_shared(scripts)
     chosen = _chosen(scripts, asked, new)
     names = current_app.extensions["migrate"].db.metadata
-    judged = Judged()
+    judged = Judged(released=context.released)
     for script in reversed(list(scripts.walk_revisions())):
         up = record(script, "upgrade", scripts, context.dialect, names)
         # What reaches production together is not in use in between.
@@ -100,6 +107,7 @@ def _check(scripts: ScriptDirectory, context: RuleContext, asked: str | None) ->
         found += check_downgrade(script, up.operations, down, before, context)
         judged.revisions.append(script.revision)
         path = Path(script.path)
+        found = [each for each in found if context.is_in_force(each.rule)]
         judged.findings += [(path, each) for each in _not_allowed(path, found, context)]
     return judged
 
@@ -137,7 +145,9 @@ def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iter
     for finding in found:
         allowed = [each for each in beside(source, finding.line) if each.rule == finding.rule]
         used |= {each.line for each in allowed}
-        if not any(each.reason for each in allowed):
+        if any(each.reason for each in allowed):
+            continue
+        if context.released or finding.rule not in DROPS or not says_loss(source, finding.line):
             yield finding
     branches = [
         range(node.lineno, (node.end_lineno or node.lineno) + 1)
@@ -145,11 +155,10 @@ def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iter
         if isinstance(node, ast.If)
     ]
     for each in allowances(source):
-        rule = RULES.get(each.rule)
         if not each.reason:
             code = f"# schema_guard: allow {each.rule or 'RULE'} -- why nothing is lost or stopped"
             yield Finding(NO_REASON, RULES[NO_REASON].danger, each.rule, code, each.line)
-        elif each.line in used or (rule and context.backend not in rule.backends):
+        elif each.line in used or (each.rule in RULES and not context.is_in_force(each.rule)):
             continue
         elif not any(each.line in branch for branch in branches):  # which another DBMS may take
             code = "# without this comment"

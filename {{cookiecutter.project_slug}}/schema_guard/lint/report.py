@@ -9,6 +9,11 @@ from schema_guard.lint.context import Finding
 from schema_guard.lint.docs import DOCS
 from schema_guard.lint.linter import Judged
 
+UNRELEASED = (
+    "Only what loses data or fails was looked for: pyproject.toml says `released = false`. Set it"
+    " to true before the first deployment whose data and requests count."
+)
+
 
 def report(judged: Judged, form: str) -> Iterator[str]:
     """Return the lines that tell what was found, as text, json or github."""
@@ -24,6 +29,8 @@ def report(judged: Judged, form: str) -> Iterator[str]:
             f"{number or 'No'} finding{'' if number == 1 else 's'} in"
             f" {of} revision{'' if of == 1 else 's'}."
         )
+        if not judged.released:
+            yield UNRELEASED
 
 
 def _data(path: str, finding: Finding) -> dict[str, object]:

@@ -23,6 +23,7 @@ from sqlalchemy.sql.elements import conv
 
 from schema_guard.dialects.base import backend
 from schema_guard.online_ddl.type_changes import widens
+from schema_guard.revisions.suppressions import LOSES_DATA
 from schema_guard.sql.raw import facts_of
 
 LONGEST_NAME = 63  # PostgreSQL cuts the rest without a word
@@ -111,9 +112,9 @@ def with_losses(operations: Iterable[Any]) -> list[Any]:
 
     def loss(operation: Any) -> Iterator[str]:
         if isinstance(operation, ops.DropColumnOp):
-            yield f"Loses data: the values of {operation.table_name}.{operation.column_name}."
+            yield f"{LOSES_DATA} the values of {operation.table_name}.{operation.column_name}."
         elif isinstance(operation, ops.DropTableOp):
-            yield f"Loses data: the rows of {operation.table_name}."
+            yield f"{LOSES_DATA} the rows of {operation.table_name}."
 
     return with_comments(operations, loss)
 

@@ -17,6 +17,8 @@ from types import FrameType
 COMMENT = re.compile(
     r"#\s*schema_guard:\s*allow\b\s*(?P<rule>[\w-]*)(?:\s+--\s+(?P<reason>\S.*))?", re.IGNORECASE
 )
+# How a comment begins that says what an operation loses.
+LOSES_DATA = "Loses data:"
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,30 @@ def source_of(path: Path) -> str:
 
 def beside(source: str, line: int) -> list[Allowance]:
     """Return what is allowed by comments on the statement of a line, or right above it."""
+    place = _with_comments(source, line)
+    return [found for found in allowances(source) if found.line in place]
+
+
+def says_loss(source: str, line: int) -> bool:
+    """Return whether a comment right above the statement of a line says what it loses."""
     lines = source.splitlines()
+    return any(
+        lines[number - 1].lstrip().startswith(f"# {LOSES_DATA}")
+        for number in _with_comments(source, line)
+    )
+
+
+def _with_comments(source: str, line: int) -> range:
+    """Return the lines of the statement on a line, with the comments above it."""
     statement = statement_of(source, line)
     if statement is None:
-        return []
+        return range(0)
+    lines = source.splitlines()
     decorators = getattr(statement, "decorator_list", [])
     first = min([statement.lineno, *(each.lineno for each in decorators)])
-    last = statement.end_lineno or statement.lineno
     while first > 1 and lines[first - 2].lstrip().startswith("#"):
         first -= 1
-    return [found for found in allowances(source) if first <= found.line <= last]
+    return range(first, (statement.end_lineno or statement.lineno) + 1)
 
 
 def statement_of(source: str, line: int) -> ast.stmt | None:

@@ -61,7 +61,7 @@ def _kind(recorded: RecordedOperation, context: RuleContext) -> Any:
     return operation.existing_type or (place.type if place else None)
 
 
-@rule("drop-column", "The running release still uses it, and its values are lost.")
+@rule("drop-column", "The running release still uses it, and its values are lost.", early=True)
 def drop_column(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find columns that are dropped."""
     if isinstance(recorded.operation, ops.DropColumnOp) and context.changes_table(recorded):
@@ -107,8 +107,7 @@ def change_type(recorded: RecordedOperation, context: RuleContext) -> Findings:
 
 
 @rule(
-    "add-not-null",
-    "It fails on existing rows, and in the running release's INSERTs.",
+    "add-not-null", "It fails on existing rows, and in the running release's INSERTs.", early=True
 )
 def add_not_null(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find new NOT NULL columns without a default that the database knows."""

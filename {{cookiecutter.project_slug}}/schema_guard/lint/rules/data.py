@@ -72,7 +72,7 @@ def backfill_unbatched(recorded: RecordedOperation, context: RuleContext) -> Fin
         yield str(recorded.table), _in_batches(recorded, context, "backfill-unbatched")
 
 
-@rule("truncate-or-delete-all", "All rows are lost.")
+@rule("truncate-or-delete-all", "All rows are lost.", early=True)
 def truncate_or_delete_all(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find tables that are emptied."""
     if not is_raw(recorded, "truncate", "delete") or not recorded.operation.facts["everything"]:
@@ -84,7 +84,7 @@ def truncate_or_delete_all(recorded: RecordedOperation, context: RuleContext) ->
         )
 
 
-@rule("raw-sql", "What this statement locks, rewrites or loses is not known here.")
+@rule("raw-sql", "What this statement locks, rewrites or loses is not known here.", early=True)
 def raw_sql(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find SQL that is not understood."""
     if is_raw(recorded, "unknown") or (is_raw(recorded, "lock") and context.backend != "mysql"):
@@ -93,10 +93,7 @@ def raw_sql(recorded: RecordedOperation, context: RuleContext) -> Findings:
         yield what, context.allow("raw-sql", recorded, "what it locks, and for how long")
 
 
-@rule(
-    "transaction-in-sql",
-    "What came before it is kept, though the rest may fail.",
-)
+@rule("transaction-in-sql", "What came before it is kept, though the rest may fail.", early=True)
 def transaction_in_sql(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find transactions that a revision begins or ends by itself."""
     if is_raw(recorded, "transaction"):

@@ -4,7 +4,11 @@ from schema_guard.lint.context import Findings, RuleContext, is_raw, rule
 from schema_guard.runner.recorder import RecordedOperation
 
 
-@rule("checks-off", "What it lets in, or leaves out on replicas, nothing checks afterwards.")
+@rule(
+    "checks-off",
+    "What it lets in, or leaves out on replicas, nothing checks afterwards.",
+    early=True,
+)
 def checks_off(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find settings that have the server check less."""
     if is_raw(recorded, "checks-off") and recorded.table not in (context.made - {None}):

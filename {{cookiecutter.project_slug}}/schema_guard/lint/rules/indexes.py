@@ -49,6 +49,7 @@ def drop_index_not_concurrent(recorded: RecordedOperation, context: RuleContext)
     "concurrent-in-transaction",
     "PostgreSQL refuses it within a transaction.",
     "postgresql",
+    early=True,
 )
 def concurrent_in_transaction(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find CONCURRENTLY, and VACUUM, outside an autocommit block."""

@@ -13,6 +13,7 @@ from schema_guard.revisions.suppressions import source_of
 LOOP = meta_rule(
     "loop-around-queries",
     "Interrupted, it goes on by the answers that are kept; of many or large ones they are not.",
+    early=False,
 )
 QUERIES = {"exec_driver_sql", "execute", "scalar", "scalars"}
 Loop = ast.For | ast.While

@@ -7,7 +7,7 @@ from schema_guard.online_ddl.rewrite import AutocommitBlock
 from schema_guard.runner.recorder import Rebuild, RecordedOperation
 
 
-@rule("drop-table", "The running release still uses it, and its rows are lost.")
+@rule("drop-table", "The running release still uses it, and its rows are lost.", early=True)
 def drop_table(recorded: RecordedOperation, context: RuleContext) -> Findings:
     """Find tables that are dropped."""
     if isinstance(recorded.operation, ops.DropTableOp) and context.changes_table(recorded):
