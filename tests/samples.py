@@ -26,6 +26,7 @@ op.create_table(
     sa.Column("c", sa.Integer),
 )
 op.create_index("ix_posts_title", "posts", ["title"])
+op.create_index("ix_posts_user_id", "posts", ["user_id"])
 op.execute("CREATE TABLE plain (id integer NOT NULL)")
 """
 POSTGRESQL = """

@@ -442,6 +442,7 @@ EXPECTED = {
     "schema_guard/lint/rules/data.py",
     "schema_guard/lint/rules/downgrades.py",
     "schema_guard/lint/rules/enforcement.py",
+    "schema_guard/lint/rules/foreign_keys.py",
     "schema_guard/lint/rules/indexes.py",
     "schema_guard/lint/rules/loops.py",
     "schema_guard/lint/rules/maintenance.py",

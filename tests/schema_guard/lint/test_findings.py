@@ -99,6 +99,28 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("P", "op.execute('ALTER TABLE users ENABLE TRIGGER ALL')", []),
     ("S", "op.execute('PRAGMA main.foreign_keys(0)')", ["checks-off"]),
     ("S", "op.execute('PRAGMA foreign_keys = ON; PRAGMA table_info(users)')", []),
+    # Foreign keys and their indexes.
+    (
+        "P",
+        "op.create_table('t', sa.Column('u', sa.Integer, sa.ForeignKey('users.id')), sa.Column('v', sa.Integer, sa.ForeignKey('users.id'), unique=True))\nop.create_index('i', 't', ['u', 'v'])",
+        [],
+    ),
+    (
+        "P",
+        "op.create_table('t', sa.Column('u', sa.Integer, primary_key=True), sa.Column('v', sa.Integer), sa.ForeignKeyConstraint(['v', 'u'], ['a.x', 'a.y']), sa.PrimaryKeyConstraint('u', 'v'))",
+        [],
+    ),
+    (
+        "S",
+        "op.create_table('t', sa.Column('u', sa.Integer), sa.Column('v', sa.Integer), sa.ForeignKeyConstraint(['v'], ['a.x']), sa.Index('i', 'u', 'v'))",
+        ["foreign-key-without-index"],
+    ),
+    (
+        "P",
+        "op.execute('ALTER TABLE users ADD COLUMN boss int REFERENCES users (id)')",
+        ["add-foreign-key", "foreign-key-without-index"],
+    ),
+    ("M", "op.create_table('t', sa.Column('u', sa.Integer, sa.ForeignKey('users.id')))", []),
     # What is kept with a table.
     ("P", "op.execute('VACUUM FULL; CLUSTER')", ["rewrite-table"] * 2),
     ("P", "op.execute('ALTER TABLE users SET (fillfactor = 70)')", []),
@@ -163,7 +185,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("P", "op.drop_table('users')\nraise SystemExit", ["drop-table", "not-read"]),
     (
         "P",
-        "from schema_guard.operations import online\nwith online():\n    op.create_foreign_key('f', 'posts', 'users', ['a'], ['id'])",
+        "from schema_guard.operations import online\nwith online():\n    op.create_foreign_key('f', 'posts', 'users', ['user_id'], ['id'])",
         ["add-foreign-key"],
     ),
     # What the server does at once or in place, unasked; and what it copies a table for.

@@ -93,7 +93,7 @@ CASES = [
     Case(
         "add-foreign-key",
         "PM",
-        "op.add_column('posts', sa.Column('by', sa.Integer, sa.ForeignKey('users.id')))",
+        "op.add_column('posts', sa.Column('by', sa.Integer, sa.ForeignKey('users.id'), index=True))",
     ),
     Case(
         "add-foreign-key",
@@ -112,6 +112,21 @@ CASES = [
         "add-exclusion",
         "P",
         "op.create_exclude_constraint('ex', 'users', ('name', '='), using='btree')",
+    ),
+    Case(
+        "foreign-key-without-index",
+        "PS",
+        "op.create_table('t', sa.Column('u', sa.Integer, sa.ForeignKey('users.id')))",
+    ),
+    Case(
+        "foreign-key-without-index",
+        "P",
+        "op.create_foreign_key('fk_posts_a', 'posts', 'users', ['a'], ['id'])",
+    ),
+    Case(
+        "foreign-key-without-index",
+        "P",
+        "op.add_column('posts', sa.Column('by', sa.Integer, sa.ForeignKey('users.id')))",
     ),
     Case("index-not-concurrent", "P", "op.create_index('ix_name', 'users', ['name'])"),
     Case("index-not-concurrent", "P", "op.execute('CREATE UNIQUE INDEX ix ON users (name)')"),

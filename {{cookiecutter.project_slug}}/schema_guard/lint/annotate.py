@@ -23,6 +23,8 @@ from schema_guard.sql.parser import read
 
 # `with_losses` says what drops lose; what a new column refers to comes after it, safely.
 SAID = {"add-foreign-key", "add-unique", "drop-column", "drop-table"}
+# What is best decided while the model is being written.
+ADVICE = frozenset({"foreign-key-without-index"})
 # Alembic's names of what a batch may hold without a copy of its table.
 IN_PLACE = {
     ops.AddColumnOp: "add_column",
@@ -43,6 +45,8 @@ def annotated(migration_context: MigrationContext, written: list[Any]) -> list[A
         migration_context.dialect,
         operations=[recorded for recorded, _ in places],
         released=_settings(migration_context).released,
+        models=migration_context.opts.get("target_metadata"),
+        said=ADVICE,
     )
     findings = list(find(context))
     comments: dict[int, list[str]] = {}  # by the operation that they go above

@@ -105,6 +105,8 @@ class RuleContext:
         added: columns that came since the release that runs.
         servers: that it has to be safe on.
         released: whether there is a release that runs.
+        models: what is being written comes from, where `flask db migrate` does it.
+        said: rules that are to be said however early it is.
         views: that the revision has made, by their names without a schema.
     """
 
@@ -116,6 +118,8 @@ class RuleContext:
     added: set[tuple[str | None, str]] = field(default_factory=set)
     servers: tuple[Server, ...] = ()
     released: bool = True
+    models: MetaData | None = None
+    said: frozenset[str] = frozenset()
     views: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -131,7 +135,7 @@ class RuleContext:
         """Return whether a rule is to be kept: for this DBMS, and at this time of the service."""
         found = RULES.get(name)
         return found is not None and (
-            self.backend in found.backends and (self.released or found.early)
+            self.backend in found.backends and (self.released or found.early or name in self.said)
         )
 
     def changes_table(self, recorded: RecordedOperation) -> bool:

@@ -1,13 +1,13 @@
 """The schema as the revisions make it, as far as the rules ask for it; no database is looked at."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 from alembic.operations import ops
-from sqlalchemy import CheckConstraint, Column
+from sqlalchemy import CheckConstraint, Column, PrimaryKeyConstraint, UniqueConstraint
 
 from schema_guard.runner.recorder import RecordedOperation
 from schema_guard.sql.raw import Raw, facts_of
@@ -30,6 +30,10 @@ class IndexState:
 
     columns: tuple[str, ...] = ()
     is_special: bool = False
+
+    def serves(self, columns: Collection[str]) -> bool:
+        """Return whether it finds the rows in which columns have given values."""
+        return not self.is_special and set(self.columns[: len(columns)]) == set(columns)
 
 
 @dataclass
@@ -95,6 +99,10 @@ class SchemaState:
             found |= {(name, "column", each) for each in table.columns}
         return found
 
+    def is_indexed(self, table: str | None, columns: Collection[str]) -> bool:
+        """Return whether an index finds the rows in which columns have given values."""
+        return any(each.serves(columns) for each in self.of(table).indexes.values())
+
     def requires(self, table: str | None, column: str) -> bool:
         """Return whether a CHECK that all rows passed lets no NULL into a column."""
         checks = self.of(table).constraints.values()
@@ -146,6 +154,10 @@ def _made(operation: ops.CreateTableOp) -> TableState:
         str(index.name): _index_state(list(index.expressions), index.dialect_kwargs)
         for index in made.indexes
     }
+    for constraint in made.constraints:
+        if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint):
+            names = tuple(column.name for column in constraint.columns)
+            table.indexes[str(constraint.name or names)] = IndexState(names)
     return table
 
 
@@ -166,7 +178,10 @@ def _change(table: TableState, recorded: RecordedOperation, revision: str) -> No
     if isinstance(operation, ops.AddConstraintOp):
         _constrain(table, recorded, revision)
     elif isinstance(operation, ops.AddColumnOp):
-        table.columns[operation.column.name] = _column_state(operation.column, facts_of(operation))
+        column, facts = operation.column, facts_of(operation)
+        table.columns[column.name] = _column_state(column, facts)
+        if column.index or column.unique or "unique" in facts:
+            table.indexes[f"({column.name})"] = IndexState((column.name,))
     elif isinstance(operation, ops.DropColumnOp):
         table.columns.pop(operation.column_name, None)
     elif isinstance(operation, ops.AlterColumnOp):
@@ -193,6 +208,9 @@ def _alter(table: TableState, operation: ops.AlterColumnOp) -> None:
 
 def _constrain(table: TableState, recorded: RecordedOperation, revision: str) -> None:
     operation: Any = recorded.operation
+    if isinstance(operation, ops.CreatePrimaryKeyOp | ops.CreateUniqueConstraintOp):
+        columns = tuple(str(each) for each in operation.columns)
+        table.indexes[str(operation.constraint_name or columns)] = IndexState(columns)
     table.constraints[str(operation.constraint_name)] = ConstraintState(
         operation.constraint_type,
         PLAIN.sub("", str(getattr(operation, "condition", ""))),

@@ -7,6 +7,7 @@ from schema_guard.lint.rules import (  # noqa: F401
     constraints,
     data,
     enforcement,
+    foreign_keys,
     indexes,
     maintenance,
     mysql,

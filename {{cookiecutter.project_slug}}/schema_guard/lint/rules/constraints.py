@@ -5,12 +5,12 @@ from typing import Any
 
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
-from sqlalchemy import Column
+from sqlalchemy import Column, ForeignKey
 from sqlalchemy.sql.elements import conv
 
 from schema_guard.dialects.server_version import since
 from schema_guard.lint.context import SERVERS, Findings, RuleContext, known, rule
-from schema_guard.online_ddl.rewrite import AutocommitBlock, rewrite
+from schema_guard.online_ddl.rewrite import LONGEST_NAME, AutocommitBlock, rewrite
 from schema_guard.runner.recorder import RecordedOperation
 from schema_guard.sql.raw import Raw, facts_of
 
@@ -77,7 +77,31 @@ def _without(recorded: RecordedOperation, context: RuleContext, name: str, make:
         server_default=old.server_default,
     )
     add = ops.AddColumnOp(operation.table_name, column, schema=operation.schema)
-    return context.safely(add, make)
+    if not old.index:
+        return context.safely(add, make)
+    name = conv(f"ix_{operation.table_name}_{old.name}"[:LONGEST_NAME])
+    columns, schema = [old.name], operation.schema
+    index = ops.CreateIndexOp(name, operation.table_name, columns, schema=schema)
+    return context.safely(add, make, index)
+
+
+def key_of_column(operation: ops.AddColumnOp, key: ForeignKey) -> ops.CreateForeignKeyOp:
+    """Return what makes a column's foreign key by itself."""
+    *schema, of, theirs = key.target_fullname.split(".")
+    usual = f"fk_{operation.table_name}_{operation.column.name}_{of}"
+    return ops.CreateForeignKeyOp(
+        conv(str(key.name or usual)),
+        operation.table_name,
+        of,
+        [operation.column.name],
+        [theirs],
+        ondelete=key.ondelete,
+        onupdate=key.onupdate,
+        deferrable=key.deferrable,
+        initially=key.initially,
+        source_schema=operation.schema,
+        referent_schema=".".join(schema) or None,
+    )
 
 
 @rule(
@@ -90,21 +114,7 @@ def add_foreign_key(recorded: RecordedOperation, context: RuleContext) -> Findin
     operation, mysql = recorded.operation, context.backend == "mysql"
     if isinstance(operation, ops.AddColumnOp) and context.changes_table(recorded):
         for key in operation.column.foreign_keys:
-            *schema, of, theirs = key.target_fullname.split(".")
-            usual = f"fk_{operation.table_name}_{operation.column.name}_{of}"
-            make = ops.CreateForeignKeyOp(
-                conv(str(key.name or usual)),
-                operation.table_name,
-                of,
-                [operation.column.name],
-                [theirs],
-                ondelete=key.ondelete,
-                onupdate=key.onupdate,
-                deferrable=key.deferrable,
-                initially=key.initially,
-                source_schema=operation.schema,
-                referent_schema=".".join(schema) or None,
-            )
+            make = key_of_column(operation, key)
             what = f"{recorded.table}.{operation.column.name}"
             yield what, _without(recorded, context, "add-foreign-key", make)
     elif _is_valid(recorded, context, ops.CreateForeignKeyOp) and not (mysql and recorded.online):
