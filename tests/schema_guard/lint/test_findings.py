@@ -107,7 +107,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     ),
     (
         "P",
-        "op.create_table('t', sa.Column('u', sa.Integer, primary_key=True), sa.Column('v', sa.Integer), sa.ForeignKeyConstraint(['v', 'u'], ['a.x', 'a.y']), sa.PrimaryKeyConstraint('u', 'v'))",
+        "op.create_table('t', sa.Column('u', sa.Integer), sa.Column('v', sa.Integer), sa.ForeignKeyConstraint(['v', 'u'], ['a.x', 'a.y']), sa.PrimaryKeyConstraint('u', 'v'))",
         [],
     ),
     (
