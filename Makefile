@@ -6,12 +6,16 @@ PROJECT = {{cookiecutter.project_slug}}
 # The project's own rules are fewer, and hold where it is baked; imports are sorted only there.
 STRICT = --config pyproject.toml --config 'exclude = ["schema_guard"]' --ignore I001,RUF100,RUF200
 
+# Its steps, without its last words: they name another address than the one that is served.
+SET_UP = import runpy, sys; it = runpy.run_path('demo/my-service/bin/setup'); sys.exit(it['main'](it['STEPS']))
+
 .PHONY: demo test coverage test-lowest test-newest lint lock manifest clean
 
 demo: $(VENV)/demo ## bake the default project, set it up, migrate it, serve it
-	test -d demo/my-service || $(VENV)/bin/cookiecutter . --no-input --output-dir demo
-	$(VENV)/bin/python demo/my-service/bin/setup
-	demo/my-service/.venv/bin/flask --app demo/my-service/wsgi.py run --debug --port $(PORT)
+	@test -d demo/my-service || \
+	  FLASK_MIGRATE_TEMPLATE_SETUP=no $(VENV)/bin/cookiecutter . --no-input --output-dir demo
+	@$(VENV)/bin/python -c "$(SET_UP)"
+	@demo/my-service/.venv/bin/flask --app demo/my-service/wsgi.py run --debug --port $(PORT)
 
 test: $(VENV)/dev lint ## everything, on real servers
 	$(VENV)/bin/python scripts/install_servers.py

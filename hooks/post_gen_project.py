@@ -24,7 +24,7 @@ def main() -> None:
         return  # a tool that renders again wants the template's files, and nothing else
     setup = runpy.run_path(str(project / "bin" / "setup"))
     wanted = bool(ANSWERS["setup"]) or override == "yes"
-    status = setup["main"](setup["STEPS"] if wanted else setup["STEPS"][:1])
+    status = setup["main"](None if wanted else setup["STEPS"][:1])
     if status != 0:
         print(f"\nThe project is kept, in {project}")
     elif not wanted:

@@ -109,6 +109,7 @@ def test_make_demo_in_a_fresh_clone(tmp_path: Path, environ: Mapping[str, str]) 
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
+    assert printed.count("http://") == 1, printed  # the address that it is at
     assert "My Service" in page
     assert "0001" in page
     assert "flask db migrate" in page  # debug
