@@ -411,6 +411,7 @@ EXPECTED = {
     "schema_guard/core/options.py",
     "schema_guard/core/private_files.py",
     "schema_guard/core/process.py",
+    "schema_guard/core/progress.py",
     "schema_guard/core/redaction.py",
     "schema_guard/core/settings.py",
     "schema_guard/core/store.py",

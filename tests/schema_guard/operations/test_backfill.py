@@ -1,9 +1,11 @@
 """backfill, of tables and columns with any name."""
 
+import re
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from schema_guard.core import progress
 from schema_guard.core.errors import GuardError
 from schema_guard.operations import backfilling
 from services import Service
@@ -34,6 +36,27 @@ def test_names_hold_anything(service: Service, monkeypatch: pytest.MonkeyPatch) 
                 query: sa.Select[Any] = sa.select(sa.column(column)).select_from(sa.table(table))
                 found = list(connection.execute(query).scalars())
                 assert found == [1] * 8, (table, column)
+
+
+@pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
+def test_it_shows_how_far_it_has_come(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backfilling, "BATCH", 3)
+    monkeypatch.setattr(progress, "QUIET", 0)
+    monkeypatch.setattr(progress, "PAUSE", 0)
+    service.write(1, 'op.create_table("x", sa.Column("id", sa.Integer, primary_key=True))', "pass")
+    service.upgrade()
+    service.insert("x", [{"id": number} for number in range(1, 9)])
+    body = """
+from schema_guard.operations import backfill
+op.add_column("x", sa.Column("y", sa.Integer))
+backfill("x", "y", 1)
+"""
+    service.write(2, body, "pass")
+    service.upgrade()
+    shown = re.findall(r"Filling x\.y: (\d of 8 rows), [\d,]+ rows/s, ", capsys.readouterr().err)
+    assert shown == ["3 of 8 rows", "6 of 8 rows"]
 
 
 def test_what_a_column_holds_is_counted_whatever_its_name(service: Service) -> None:

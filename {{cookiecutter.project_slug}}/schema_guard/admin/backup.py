@@ -11,6 +11,8 @@ program writes (dump.py), and which is restored on the guard's own connection (l
 
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from schema_guard.admin import dump, load, restore_marker, sqlite_copy
 from schema_guard.admin.dump import Contents, told
 from schema_guard.core.errors import GuardError, cause
 from schema_guard.core.private_files import existing, private_file, private_folder
+from schema_guard.core.progress import BYTES, Progress
 from schema_guard.core.redaction import shown
 from schema_guard.core.store import all_tables, count_rows, holds_rows
 from schema_guard.dialects.base import backend, product
@@ -193,9 +196,16 @@ def _restore_sqlite(connection: Connection, path: Path, wanted: Contents) -> Non
 
 
 def _restore_postgresql(connection: Connection, path: Path, wanted: Contents) -> None:
-    with connection.begin(), path.open("rb") as file:
-        load.load_postgresql(connection, file)
+    with connection.begin(), _lines(path) as lines:
+        load.load_postgresql(connection, lines)
         _compare(connection, wanted)
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[Iterator[bytes]]:
+    """Give the lines of a backup, and show how many of them are restored."""
+    with path.open("rb") as file, Progress("Restore", BYTES, path.stat().st_size) as progress:
+        yield progress.lines(file)
 
 
 def _restore_mysql(
@@ -209,8 +219,8 @@ def _restore_mysql(
     part = "The database holds a part of it now: restore it again, or what it held before."
     try:
         load.drop_all_mysql(connection)
-        with path.open("rb") as file, connection.begin():
-            load.load_mysql(connection, file)
+        with _lines(path) as lines, connection.begin():
+            load.load_mysql(connection, lines)
         _compare(connection, wanted)
     except (OSError, ValueError, SQLAlchemyError, GuardError) as error:
         if was_whole and _same_tables(connection, before):

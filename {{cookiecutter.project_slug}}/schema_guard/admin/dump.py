@@ -20,6 +20,7 @@ from sqlalchemy import Connection, func, select, table, text
 
 from schema_guard.admin.client_programs import mysqldump, pg_dump
 from schema_guard.core.errors import GuardError
+from schema_guard.core.progress import BYTES, Progress
 from schema_guard.core.store import all_tables, count_rows, version_table
 from schema_guard.revisions.script_directory import current_heads
 
@@ -96,8 +97,8 @@ def write(connection: Connection, path: Path) -> str:
     begin = _dump_postgresql if connection.dialect.name == "postgresql" else _dump_mysql
     with path.open("r+b") as file:
         checksum = hashlib.sha256()
-        with begin(connection) as dump:
-            for line in dump.lines:
+        with begin(connection) as dump, Progress("Backup", BYTES) as progress:
+            for line in progress.lines(dump.lines):
                 checksum.update(line)
                 file.write(line)
         contents = Contents(told(dump.revisions), dump.rows, checksum.hexdigest())

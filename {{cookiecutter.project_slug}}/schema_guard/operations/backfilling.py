@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     MetaData,
     Table,
+    func,
     literal,
     select,
     update,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 
+from schema_guard.core.progress import Progress
 from schema_guard.dialects.base import reflected
 from schema_guard.runner.journal import REPEATABLE
 from schema_guard.runner.repeatable import repeatable
@@ -82,9 +84,14 @@ def _fill(
     if last is None:
         bind.execute(fill)
         return
+    rows = bind.scalar(select(func.count()).select_from(table))
     bind.execute(fill.where(key <= last))
-    with context.autocommit_block():
+    with (
+        Progress(f"Filling {table.name}.{column}", "rows", rows) as progress,
+        context.autocommit_block(),
+    ):
         while last is not None:
+            progress.advance(BATCH)
             after, last = last, op.get_bind().scalar(ends.where(key > last))
             part = fill.where(key > after)
             op.get_bind().execute(part if last is None else part.where(key <= last))
