@@ -1,5 +1,6 @@
 """`online()` on a server: it changes tables without a copy and without a lock, or refuses."""
 
+import flask_migrate
 import pytest
 import sqlalchemy as sa
 from click import ClickException
@@ -49,3 +50,23 @@ def test_a_copy_is_refused(service: Service, change: str) -> None:
     run_base(service)
     with pytest.raises(ClickException, match="ALGORITHM=INPLACE is not supported"):
         service.upgrade()
+
+
+def test_a_key_that_is_printed_is_checked_by_who_runs_it(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_base(service)
+    service.write(2, ONLINE + KEY, NO_WAY_BACK)
+    run_base(service)
+    service.run("UPDATE posts SET user_id = 77 WHERE id = 1")
+    capsys.readouterr()
+    with service.app.app_context():
+        flask_migrate.upgrade(sql=True, revision="0001:0002")
+    printed = capsys.readouterr().out
+    assert "foreign_key_checks" not in printed
+    assert "-- This checks existing rows and blocks writes meanwhile" in printed
+    (statement,) = [line for line in printed.split(";") if "FOREIGN KEY" in line]
+    with pytest.raises(sa.exc.IntegrityError):
+        service.run(statement)
+    service.run("UPDATE posts SET user_id = 1 WHERE id = 1")
+    service.run(statement)

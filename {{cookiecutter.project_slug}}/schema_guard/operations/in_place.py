@@ -27,6 +27,8 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, DDLElement, DropIndex
 from schema_guard.core.errors import GuardError
 from schema_guard.dialects.base import backend
 
+BLOCKS = "This checks existing rows and blocks writes meanwhile: `flask db upgrade` does not block."
+
 
 @contextmanager
 def online() -> Iterator[None]:
@@ -90,6 +92,9 @@ class MySQLImpl(mysql.MySQLImpl):
         key = construct.element if isinstance(construct, AddConstraint) else None
         if not isinstance(key, ForeignKeyConstraint):
             return send(Stated(construct), *args, **kwargs)
+        if self.as_sql:  # whoever runs the text would have to count, and read the number
+            self.static_output(f"-- {BLOCKS}")
+            return send(construct)
         send("SET foreign_key_checks = 0")
         try:
             send(Stated(construct))
