@@ -44,8 +44,8 @@ def online() -> Iterator[None]:
     impl: Any = op.get_context().impl
     if backend(op.get_context().dialect) == "mysql" and not isinstance(impl, MySQLImpl):
         raise GuardError(
-            "online() is without effect here: env.py of the migrations does not run schema_guard.env."
-            " Nothing of the block was run. Restore that file from git."
+            "online() is without effect here: env.py of the migrations does not run"
+            " schema_guard.env. Nothing of the block was run. Restore that file from git."
         )
     before, impl.online = getattr(impl, "online", False), True
     try:
