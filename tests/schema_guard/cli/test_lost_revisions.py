@@ -80,8 +80,9 @@ or in development, begin anew: `flask --debug db drop`, `flask db prepare`.
     git("branch", "--move", "feature/Zoë", "renamed")
     assert "the branch renamed." in invoke(switched, "upgrade")[1]
     git("branch", "--delete", "--force", "renamed")
-    for words in ("another branch or a newer release, or its file was", "Take back 0002, 0003 ("):
-        assert words in invoke(switched, "upgrade")[1]
+    unnamed = invoke(switched, "upgrade")[1]
+    assert "another branch or by a newer release, or its file was deleted" in unnamed
+    assert "Run the code that has it, a newer release, say\nor take back 0002, 0003 (" in unnamed
     switched.run("DELETE FROM schema_history")
     unknown = invoke(switched, "prepare")[1]
     assert "it is another project's, or newer than this code." in unknown

@@ -50,6 +50,8 @@ def _message(connection: Connection, scripts: ScriptDirectory, current: list[str
     ways = []
     if branch:
         ways.append(f"go back to that branch:\n  git switch {branch.removeprefix('origin/')}")
+    elif kept:
+        ways.append("run the code that has it, a newer release, say")
     target = _target(kept)
     if target and history.knows(scripts, target):
         undo = f"take back {', '.join(kept)} (what was added is dropped), by the files that the"
@@ -73,8 +75,8 @@ def _whence(branch: str | None, *, known: bool) -> str:
         return f"it was run from the branch {branch}. Nothing was changed."
     if known:
         return (
-            "it was run from another branch or a newer release, or its file was deleted. Nothing"
-            " was changed."
+            "it was run from another branch or by a newer release, or its file was deleted."
+            " Nothing was changed."
         )
     return (
         "it is another project's, or newer than this code. Nothing was changed. Name another"
