@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import current_app, has_app_context
 from flask.cli import NoAppException, ScriptInfo
+from sqlalchemy import Engine
 
 from schema_guard import compat
 from schema_guard.autogenerate.configure import settings
@@ -65,6 +66,11 @@ def _run(context: Any) -> None:
 def _migrate(context: Any, engine: Any, options: dict[str, Any]) -> None:
     # Alembic's cookbook has a connection there; the guards need one that they have set themselves.
     given = context.config.attributes.get("connection") or engine
+    if not isinstance(given, Engine) and given.in_nested_transaction():
+        raise GuardError(
+            "The connection in config.attributes is in a savepoint, to which somebody will roll"
+            " back. Migrations need transactions of their own: none was run. Give the engine."
+        )
     with migration_connection(given.engine, locked=False) as connection:
         run_migrations(context, connection, options)
 

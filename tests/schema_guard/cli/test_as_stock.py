@@ -74,7 +74,11 @@ def test_a_connection_of_the_cookbooks(service: Service) -> None:
     with service.app.app_context(), service.engine.connect() as connection:
         config = service.extension.migrate.get_config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        with connection.begin_nested(), pytest.raises(GuardError, match="is in a savepoint"):
+            command.upgrade(config, "head")
+        connection.rollback()
+        with connection.begin():
+            command.upgrade(config, "head")
     assert service.rows("SELECT * FROM t") == []
 
 
