@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from samples import TEXTS, run_base, write_base
-from schema_guard.lint.context import RULES
+from schema_guard.lint.registry import RULES
 from schema_guard.lint.report import report
 from services import NO_WAY_BACK, PROJECT, Service
 

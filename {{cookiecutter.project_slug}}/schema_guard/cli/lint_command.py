@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 from schema_guard.core.settings import read_settings
 from schema_guard.revisions.script_directory import script_directory
 
-FORMATS = ("text", "json", "github")
+FORMATS = ("text", "json", "github", "gitlab", "sarif")
 DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
 VERSION = """The oldest server that they run on, as in 16 or "MariaDB 10.11". By default the one in
 pyproject.toml, or the oldest that is supported."""

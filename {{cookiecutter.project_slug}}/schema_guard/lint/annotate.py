@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from schema_guard.core.settings import Settings, read_settings
 from schema_guard.dialects.base import backend
 from schema_guard.lint.context import RuleContext
-from schema_guard.lint.rules import RULES, find
+from schema_guard.lint.rules import find, policy
 from schema_guard.online_ddl.rewrite import (
     AutocommitBlock,
     Block,
@@ -44,17 +44,16 @@ def annotated(migration_context: MigrationContext, written: list[Any]) -> list[A
     context = RuleContext(
         migration_context.dialect,
         operations=[recorded for recorded, _ in places],
-        released=_settings(migration_context).released,
         models=migration_context.opts.get("target_metadata"),
-        said=ADVICE,
     )
-    findings = list(find(context))
+    kept = policy(_settings(migration_context), context.backend, ADVICE)
+    findings = list(find(context, kept))
     comments: dict[int, list[str]] = {}  # by the operation that they go above
     for recorded, operation in places:
         names = [
             each.rule for each in findings if each.recorded is recorded and each.rule not in SAID
         ]
-        words = [f"{name}: {RULES[name].danger}" for name in dict.fromkeys(names)]
+        words = [f"{name}: {kept.rules[name].danger}" for name in dict.fromkeys(names)]
         comments.setdefault(id(operation), []).extend(words)
     return with_comments(written, lambda operation: comments.get(id(operation), ()))
 

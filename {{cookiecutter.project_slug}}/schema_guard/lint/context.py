@@ -1,11 +1,7 @@
-"""Rules: what each finds, why that is dangerous, and what to write instead.
-
-A rule is a function: for one recorded operation of a revision it gives its findings, each as what
-it is about (such as `users.bio`) and the code that does the same without the danger.
-"""
+"""What surrounds an operation that is judged: the schema, the revision, the recipes' code."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +15,7 @@ from schema_guard import compat
 from schema_guard.dialects.base import backend
 from schema_guard.dialects.server_version import Server, judged_for
 from schema_guard.lint.docs import section
+from schema_guard.lint.registry import Findings, Policy, Rule
 from schema_guard.lint.schema_state import SchemaState
 from schema_guard.online_ddl.render import render_item
 from schema_guard.online_ddl.rewrite import Block, Comment, in_place, rewrite
@@ -26,28 +23,9 @@ from schema_guard.runner.recorder import Rebuild, RecordedOperation
 from schema_guard.sql.raw import Raw, escaped
 from schema_guard.sql.tokens import split_name
 
-# What a rule finds: the thing it is about, and the code to write instead.
-Findings = Iterator[tuple[str, str]]
-SERVERS = ("postgresql", "mysql")
 # What SQLite's ALTER TABLE does not know.
 IN_BATCH = ops.AddConstraintOp, ops.AlterColumnOp, ops.DropConstraintOp
-EVERYWHERE = (*SERVERS, "sqlite")
 NO_RECIPE = "The code for this operation could not be written. From RULES.md:"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a rule is called, what it warns of, and for which DBMS.
-
-    Attributes:
-        early: whether it is about what is lost or fails, with nobody using the service yet.
-    """
-
-    name: str
-    danger: str
-    backends: tuple[str, ...]
-    find: Callable[[RecordedOperation, "RuleContext"], Findings]
-    early: bool = False
 
 
 @dataclass
@@ -68,32 +46,6 @@ class Finding:
     recorded: RecordedOperation | None = None
 
 
-RULES: dict[str, Rule] = {}
-
-
-def rule(name: str, danger: str, *backends: str, early: bool = False) -> Callable[[Any], Any]:
-    """Make a function a rule.
-
-    Args:
-        name: as in `# schema_guard: allow NAME -- reason`, and in RULES.md.
-        danger: one line that says what happens.
-        backends: where; everywhere by default.
-        early: whether it is about what is lost or fails: before the first release, too.
-    """
-
-    def register(find: Any) -> Any:
-        RULES[name] = Rule(name, danger, backends or EVERYWHERE, find, early)
-        return find
-
-    return register
-
-
-def meta_rule(name: str, danger: str, *, early: bool = True) -> str:
-    """Register a meta rule, found otherwise than in an operation; return its name."""
-    RULES[name] = Rule(name, danger, EVERYWHERE, lambda _recorded, _context: iter(()), early)
-    return name
-
-
 @dataclass
 class RuleContext:
     """What surrounds an recorded.
@@ -104,9 +56,7 @@ class RuleContext:
         made: tables that came since the release that runs: nothing uses them.
         added: columns that came since the release that runs.
         servers: that it has to be safe on.
-        released: whether there is a release that runs.
         models: what is being written comes from, where `flask db migrate` does it.
-        said: rules that are to be said however early it is.
         views: that the revision has made, by their names without a schema.
     """
 
@@ -117,9 +67,7 @@ class RuleContext:
     made: set[str] = field(default_factory=set)
     added: set[tuple[str | None, str]] = field(default_factory=set)
     servers: tuple[Server, ...] = ()
-    released: bool = True
     models: MetaData | None = None
-    said: frozenset[str] = frozenset()
     views: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -130,13 +78,6 @@ class RuleContext:
     def backend(self) -> str:
         """The kind of DBMS."""
         return backend(self.dialect)
-
-    def is_in_force(self, name: str) -> bool:
-        """Return whether a rule is to be kept: for this DBMS, and at this time of the service."""
-        found = RULES.get(name)
-        return found is not None and (
-            self.backend in found.backends and (self.released or found.early or name in self.said)
-        )
 
     def changes_table(self, recorded: RecordedOperation) -> bool:
         """Return whether an operation changes a table in use."""
@@ -268,13 +209,12 @@ def _insert(forms: list[Any], comment: Comment, recorded: RecordedOperation) -> 
     return False
 
 
-def find(context: RuleContext) -> Iterator[Finding]:
+def find(context: RuleContext, policy: Policy) -> Iterator[Finding]:
     """Return what the rules find in a context's operations, and change its schema as they do."""
     for recorded in context.operations:
-        for each in RULES.values():
-            if context.is_in_force(each.name):
-                for what, recipe in _found(each, recorded, context):
-                    yield Finding(each.name, each.danger, what, recipe, recorded.line, recorded)
+        for each in policy.in_force.values():
+            for what, recipe in _found(each, recorded, context):
+                yield Finding(each.name, each.danger, what, recipe, recorded.line, recorded)
         context.note_new(recorded)
         context.schema.apply(recorded, context.revision)
 
@@ -289,7 +229,7 @@ def _found(each: Rule, recorded: RecordedOperation, context: RuleContext) -> Fin
 
 def in_words(name: str) -> str:
     """Return what RULES.md says of a rule, in place of a recipe."""
-    return textwrap.indent(f"{NO_RECIPE}\n{section(name)}".strip(), "# ")
+    return textwrap.indent(f"{NO_RECIPE}\n{section(name) or 'nothing'}", "# ")
 
 
 def name_of(recorded: RecordedOperation) -> str:

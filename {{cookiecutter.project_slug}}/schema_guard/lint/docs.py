@@ -1,5 +1,6 @@
 """RULES.md: why each rule finds what it finds."""
 
+import os
 import re
 from pathlib import Path
 
@@ -13,3 +14,10 @@ def section(name: str) -> str:
         rf"^### {re.escape(name)}\n+(.*?)(?=^### |\Z)", text, re.MULTILINE | re.DOTALL
     )
     return found[1].strip() if found else ""
+
+
+def docs_of(name: str) -> str:
+    """Return where a rule is explained: RULES.md, or pyproject.toml's module of own rules."""
+    if section(name):
+        return f"{Path(os.path.relpath(DOCS)).as_posix()}#{name}"
+    return "the project's own rule: lint-rules in pyproject.toml"

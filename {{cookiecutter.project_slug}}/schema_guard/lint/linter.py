@@ -12,10 +12,11 @@ from sqlalchemy import Dialect
 
 from schema_guard import compat
 from schema_guard.core.errors import GuardError, cause
-from schema_guard.core.settings import read_settings
+from schema_guard.core.settings import Settings, read_settings
 from schema_guard.dialects.server_version import judged_for
-from schema_guard.lint.context import Finding, RuleContext, meta_rule
-from schema_guard.lint.rules import RULES, find
+from schema_guard.lint.context import Finding, RuleContext
+from schema_guard.lint.registry import Policy, meta_rule
+from schema_guard.lint.rules import RULES, find, policy
 from schema_guard.lint.rules.downgrades import check_downgrade
 from schema_guard.lint.rules.loops import check_loops
 from schema_guard.online_ddl.render import RENDERINGS
@@ -42,14 +43,16 @@ class Judged:
     """What was found.
 
     Attributes:
+        settings: the project's.
+        policy: the rules that were kept.
         revisions: that were judged.
         findings: by the path of the revision's file.
-        released: whether the service has a release; without, only what is lost or fails is found.
     """
 
+    settings: Settings
+    policy: Policy
     revisions: list[str] = field(default_factory=list)
     findings: list[tuple[Path, Finding]] = field(default_factory=list)
-    released: bool = True
 
 
 def lint(
@@ -68,17 +71,20 @@ def lint(
         GuardError: there is no such revision, or no such server.
     """
     servers = judged_for(dialect, version)
-    released = read_settings(Path(scripts.dir)).released
-    context = RuleContext(dialect, servers=servers, released=released)
+    settings = read_settings(Path(scripts.dir))
+    context = RuleContext(dialect, servers=servers)
+    judged = Judged(settings, policy(settings, context.backend))
     with compat.installed(renderings=RENDERINGS, impls=IMPLS):
-        return _check(scripts, context, asked)
+        _check(scripts, context, asked, judged)
+    return judged
 
 
-def _check(scripts: ScriptDirectory, context: RuleContext, asked: str | None) -> Judged:
+def _check(
+    scripts: ScriptDirectory, context: RuleContext, asked: str | None, judged: Judged
+) -> None:
     new = _not_shared(scripts)
     chosen = _chosen(scripts, asked, new)
     names = current_app.extensions["migrate"].db.metadata
-    judged = Judged(released=context.released)
     for script in reversed(list(scripts.walk_revisions())):
         up = record(script, "upgrade", scripts, context.dialect, names)
         # What reaches production together is not in use in between.
@@ -98,7 +104,7 @@ def _check(scripts: ScriptDirectory, context: RuleContext, asked: str | None) ->
                 context.schema.apply(recorded, script.revision)
             continue
         before = context.schema.names()
-        found = [*find(context), *check_loops(script, context.backend)]
+        found = [*find(context, judged.policy), *check_loops(script, context.backend)]
         if up.raised is not None:
             why = f"{RULES[NOT_READ].danger} ({cause(up.raised)})"
             recipe = "# read what follows yourself; here no query finds anything"
@@ -107,9 +113,8 @@ def _check(scripts: ScriptDirectory, context: RuleContext, asked: str | None) ->
         found += check_downgrade(script, up.operations, down, before, context)
         judged.revisions.append(script.revision)
         path = Path(script.path)
-        found = [each for each in found if context.is_in_force(each.rule)]
-        judged.findings += [(path, each) for each in _not_allowed(path, found, context)]
-    return judged
+        kept = [each for each in found if each.rule in judged.policy.in_force]
+        judged.findings += [(path, each) for each in _not_allowed(path, kept, judged)]
 
 
 def _chosen(scripts: ScriptDirectory, asked: str | None, new: set[str] | None) -> set[str]:
@@ -138,7 +143,7 @@ def _not_shared(scripts: ScriptDirectory) -> set[str] | None:
     }
 
 
-def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iterator[Finding]:
+def _not_allowed(path: Path, found: list[Finding], judged: Judged) -> Iterator[Finding]:
     """Return what nobody has allowed, and what was allowed in vain."""
     source = source_of(path)
     used = set()
@@ -147,7 +152,11 @@ def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iter
         used |= {each.line for each in allowed}
         if any(each.reason for each in allowed):
             continue
-        if context.released or finding.rule not in DROPS or not says_loss(source, finding.line):
+        if (
+            judged.settings.released
+            or finding.rule not in DROPS
+            or not says_loss(source, finding.line)
+        ):
             yield finding
     branches = [
         range(node.lineno, (node.end_lineno or node.lineno) + 1)
@@ -158,7 +167,9 @@ def _not_allowed(path: Path, found: list[Finding], context: RuleContext) -> Iter
         if not each.reason:
             code = f"# schema_guard: allow {each.rule or 'RULE'} -- why nothing is lost or stopped"
             yield Finding(NO_REASON, RULES[NO_REASON].danger, each.rule, code, each.line)
-        elif each.line in used or (each.rule in RULES and not context.is_in_force(each.rule)):
+        elif each.line in used or (
+            each.rule in judged.policy.rules and each.rule not in judged.policy.in_force
+        ):
             continue
         elif not any(each.line in branch for branch in branches):  # which another DBMS may take
             code = "# without this comment"

@@ -1,12 +1,14 @@
-"""How findings are reported: to people, to programs, to GitHub."""
+"""How findings are reported: to people and to programs."""
 
 import json
 import os
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
+from schema_guard.lint.ci_formats import CI_FORMATS
 from schema_guard.lint.context import Finding
-from schema_guard.lint.docs import DOCS
+from schema_guard.lint.docs import docs_of
 from schema_guard.lint.linter import Judged
 
 UNRELEASED = (
@@ -16,21 +18,16 @@ UNRELEASED = (
 
 
 def report(judged: Judged, form: str) -> Iterator[str]:
-    """Return the lines that tell what was found, as text, json or github."""
-    findings = [(os.path.relpath(path), finding) for path, finding in judged.findings]
-    if form == "json":
-        yield json.dumps([_data(path, finding) for path, finding in findings], indent=2)
-        return
-    for path, finding in findings:
-        yield from _text(path, finding) if form == "text" else [_annotation(path, finding)]
-    if form == "text":
-        number, of = len(findings), len(judged.revisions)
-        yield (
-            f"{number or 'No'} finding{'' if number == 1 else 's'} in"
-            f" {of} revision{'' if of == 1 else 's'}."
-        )
-        if not judged.released:
-            yield UNRELEASED
+    """Return the lines that tell what was found, as text, json, github, gitlab or sarif."""
+    found = [(Path(os.path.relpath(path)).as_posix(), each) for path, each in judged.findings]
+    if form in CI_FORMATS:
+        yield from CI_FORMATS[form](found, judged.policy)
+    elif form == "json":
+        yield json.dumps([_data(path, finding) for path, finding in found], indent=2)
+    else:
+        for path, finding in found:
+            yield from _text(path, finding)
+        yield from _summary(judged)
 
 
 def _data(path: str, finding: Finding) -> dict[str, object]:
@@ -41,29 +38,25 @@ def _data(path: str, finding: Finding) -> dict[str, object]:
         "what": finding.what,
         "danger": finding.danger,
         "recipe": finding.recipe,
-        "docs": _docs(finding),
+        "docs": docs_of(finding.rule),
     }
-
-
-def _docs(finding: Finding) -> str:
-    return f"{os.path.relpath(DOCS)}#{finding.rule}"
 
 
 def _text(path: str, finding: Finding) -> Iterator[str]:
     yield f"{path}:{finding.line}: {finding.rule}: {finding.what}"
     yield f"    {finding.danger} Instead:"
     yield textwrap.indent(finding.recipe, " " * 8)
-    yield f"    Why, and when it may be allowed: {_docs(finding)}"
+    yield f"    Why, and when it may be allowed: {docs_of(finding.rule)}"
     yield ""
 
 
-def _annotation(path: str, finding: Finding) -> str:
-    """Return a command of GitHub's workflows that marks the line."""
-    message = f"{finding.danger} Instead:\n{finding.recipe}\n{_docs(finding)}"
-    title = _escaped(f"{finding.rule}: {finding.what}").replace(":", "%3A").replace(",", "%2C")
-    place = _escaped(path).replace(":", "%3A").replace(",", "%2C")
-    return f"::error file={place},line={finding.line},title={title}::{_escaped(message)}"
-
-
-def _escaped(words: str) -> str:
-    return words.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def _summary(judged: Judged) -> Iterator[str]:
+    number, of = len(judged.findings), len(judged.revisions)
+    yield (
+        f"{number or 'No'} finding{'' if number == 1 else 's'} in"
+        f" {of} revision{'' if of == 1 else 's'}."
+    )
+    for name, reason in judged.settings.lint_off.items():
+        yield f"Switched off in pyproject.toml: {name} -- {reason}"
+    if not judged.settings.released:
+        yield UNRELEASED

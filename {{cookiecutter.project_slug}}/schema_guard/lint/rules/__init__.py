@@ -1,6 +1,7 @@
 """All rules: importing the modules that hold them registers them."""
 
-from schema_guard.lint.context import RULES, find
+from schema_guard.lint.context import find
+from schema_guard.lint.registry import RULES, policy
 from schema_guard.lint.rules import (  # noqa: F401
     columns,
     compatibility,
@@ -14,4 +15,4 @@ from schema_guard.lint.rules import (  # noqa: F401
     tables,
 )
 
-__all__ = ["RULES", "find"]
+__all__ = ["RULES", "find", "policy"]

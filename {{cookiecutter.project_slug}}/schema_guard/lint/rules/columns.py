@@ -11,7 +11,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import JSON, BigInteger
 
 from schema_guard import compat
-from schema_guard.lint.context import SERVERS, Findings, RuleContext, column_like, known, rule
+from schema_guard.lint.context import RuleContext, column_like, known
+from schema_guard.lint.registry import SERVERS, Findings, rule
 from schema_guard.online_ddl.rewrite import is_expression
 from schema_guard.online_ddl.type_changes import widens
 from schema_guard.operations.backfilling import Fill

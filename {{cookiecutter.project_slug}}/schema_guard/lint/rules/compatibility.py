@@ -2,7 +2,8 @@
 
 from alembic.operations import ops
 
-from schema_guard.lint.context import Findings, RuleContext, rule
+from schema_guard.lint.context import RuleContext
+from schema_guard.lint.registry import Findings, rule
 from schema_guard.runner.recorder import RecordedOperation
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import Column, ForeignKey
 from sqlalchemy.sql.elements import conv
 
 from schema_guard.dialects.server_version import since
-from schema_guard.lint.context import SERVERS, Findings, RuleContext, known, rule
+from schema_guard.lint.context import RuleContext, known
+from schema_guard.lint.registry import SERVERS, Findings, rule
 from schema_guard.online_ddl.rewrite import LONGEST_NAME, AutocommitBlock, rewrite
 from schema_guard.runner.recorder import RecordedOperation
 from schema_guard.sql.raw import Raw, facts_of

@@ -4,7 +4,8 @@ import re
 
 from alembic.operations import ops
 
-from schema_guard.lint.context import SERVERS, Findings, RuleContext, changes_schema, is_raw, rule
+from schema_guard.lint.context import RuleContext, changes_schema, is_raw
+from schema_guard.lint.registry import SERVERS, Findings, rule
 from schema_guard.online_ddl.rewrite import AutocommitBlock
 from schema_guard.operations.backfilling import Fill
 from schema_guard.runner.recorder import RecordedOperation

@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard import compat
 from schema_guard.core.errors import cause
-from schema_guard.lint.context import RULES, Finding, RuleContext, in_words, meta_rule
+from schema_guard.lint.context import Finding, RuleContext, in_words
+from schema_guard.lint.registry import RULES, meta_rule
 from schema_guard.runner.recorder import RecordedOperation, Recording
 from schema_guard.sql.raw import Raw
 

@@ -1,6 +1,7 @@
 """Rules about what the server checks or runs by itself: constraints, triggers, policies."""
 
-from schema_guard.lint.context import Findings, RuleContext, is_raw, rule
+from schema_guard.lint.context import RuleContext, is_raw
+from schema_guard.lint.registry import Findings, rule
 from schema_guard.runner.recorder import RecordedOperation
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
-from schema_guard.lint.context import Findings, RuleContext, column_like, rule
+from schema_guard.lint.context import RuleContext, column_like
+from schema_guard.lint.registry import Findings, rule
 from schema_guard.lint.rules.constraints import key_of_column
 from schema_guard.online_ddl.rewrite import LONGEST_NAME
 from schema_guard.runner.recorder import RecordedOperation

@@ -5,7 +5,8 @@ from copy import copy
 
 from alembic.operations import ops
 
-from schema_guard.lint.context import Findings, RuleContext, is_raw, rule
+from schema_guard.lint.context import RuleContext, is_raw
+from schema_guard.lint.registry import Findings, rule
 from schema_guard.online_ddl.rewrite import AutocommitBlock
 from schema_guard.runner.recorder import RecordedOperation
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from alembic.script import Script
 
-from schema_guard.lint.context import RULES, Finding, meta_rule
+from schema_guard.lint.context import Finding
+from schema_guard.lint.registry import RULES, meta_rule
 from schema_guard.revisions.suppressions import source_of
 
 LOOP = meta_rule(

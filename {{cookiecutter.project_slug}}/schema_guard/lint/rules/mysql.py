@@ -2,7 +2,8 @@
 
 from alembic.operations import ops
 
-from schema_guard.lint.context import Findings, RuleContext, changes_schema, is_raw, name_of, rule
+from schema_guard.lint.context import RuleContext, changes_schema, is_raw, name_of
+from schema_guard.lint.registry import Findings, rule
 from schema_guard.online_ddl.rewrite import in_place
 from schema_guard.runner.recorder import RecordedOperation
 from schema_guard.sql.raw import facts_of
