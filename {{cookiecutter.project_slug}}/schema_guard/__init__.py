@@ -4,7 +4,8 @@ A dependency that lies in the folder: the template that made this project replac
 Every command and option of Flask-Migrate works as its documentation says.
 
 Public: this module, `operations` (what revisions import), `readiness` (for /readyz), `env` (for
-migrations/env.py) and `testing` (for the project's tests). Everything else may change.
+migrations/env.py), `testing` (for the project's tests) and what `lint` exports (for its own rules).
+Everything else may change.
 """
 
 from collections.abc import Iterable
