@@ -54,8 +54,8 @@ RECIPES = [
     ),
     (
         "M",
-        "op.execute('OPTIMIZE TABLE `a b`.`t:x`')",
-        "op.execute('ALTER TABLE `a b`.`t\\\\:x` FORCE, ALGORITHM=INPLACE, LOCK=NONE')",
+        "op.execute('OPTIMIZE TABLE `a``b`.`t:x`')",
+        "op.execute('ALTER TABLE `a``b`.`t\\\\:x` FORCE, ALGORITHM=INPLACE, LOCK=NONE')",
     ),
     ("P", "op.execute('BEGIN; DROP TABLE users; COMMIT')", "op.execute('DROP TABLE users')"),
     (

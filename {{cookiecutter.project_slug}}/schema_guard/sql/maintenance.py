@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from schema_guard.sql.raw import Operations, Raw, raw
+from schema_guard.sql.raw import Operations, Raw, raw, raw_action
 from schema_guard.sql.tokens import NAME, WHOLE, bare, parts
 
 # A setting and the values that have the server check less, or replicas miss something.
@@ -60,9 +60,8 @@ def _each(kind: str) -> Callable[[re.Match[str], str], Operations]:
 
 def _of_table(kind: str) -> Callable[[re.Match[str], str, str | None], Operations]:
     def make(found: re.Match[str], table: str, schema: str | None) -> Iterator[Raw]:
-        whole = f'"{schema}"."{table}"' if schema else f'"{table}"'
         facts = {name: bare(value) for name, value in found.groupdict().items() if value}
-        yield Raw(kind, f"ALTER TABLE {whole} {found[0]}", whole, **facts)
+        yield from raw_action(kind, found[0], table, schema, **facts)
 
     return make
 
@@ -125,7 +124,7 @@ STATEMENTS = (
     (
         (
             r"CREATE (?:OR REPLACE )?(?:DEFINER\s*=\s*\S+ )?(?:TEMP(?:ORARY)? )?(?:CONSTRAINT )?"
-            rf"TRIGGER (?:IF NOT EXISTS )?{N} .*?\bON {T}\b"
+            rf"TRIGGER (?:IF NOT EXISTS )?{N} .*?\bON {T}"
         ),
         raw("trigger"),
     ),

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType, TypeEngine
 
-from schema_guard.sql.raw import Operations, Raw, escaped
+from schema_guard.sql.raw import Operations, Raw, escaped, raw_action
 from schema_guard.sql.tokens import BACK, DEFAULT, NAME, bare, columns_of, outside
 
 TYPE = re.compile(
@@ -103,8 +103,7 @@ def _drop_primary_key(_found: re.Match[str], table: str, schema: str | None) -> 
 
 def _raw(kind: str) -> Callable[[re.Match[str], str, str | None], Operations]:
     def make(found: re.Match[str], table: str, schema: str | None) -> Iterator[Raw]:
-        whole = f'"{schema}"."{table}"' if schema else f'"{table}"'
-        yield Raw(kind, f"ALTER TABLE {whole} {found[0]}", whole)
+        yield from raw_action(kind, found[0], table, schema)
 
     return make
 

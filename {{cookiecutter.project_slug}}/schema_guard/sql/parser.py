@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType, TypeEngine
 
 from schema_guard.sql import maintenance, mysql_actions
-from schema_guard.sql.raw import Operations, Raw, ReadColumnOp, escaped, raw
+from schema_guard.sql.raw import Operations, Raw, ReadColumnOp, escaped, raw, raw_action
 from schema_guard.sql.tokens import (
     BACK,
     DEFAULT,
@@ -40,6 +40,7 @@ HARMLESS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 TRANSACTION = re.compile(r"(BEGIN|COMMIT|END|ROLLBACK|START\s+TRANSACTION)\b", re.IGNORECASE)
+NOT_VALID, USING_INDEX = re.compile(r"\bNOT\s+VALID\b"), re.compile(r"\bUSING\s+INDEX\b")
 REFERENCES = re.compile(rf"\bREFERENCES\s+({WHOLE})(?:\s*\(([^)]*)\))?", re.IGNORECASE)
 
 
@@ -153,9 +154,9 @@ def _add_column(found: re.Match[str], table: str, schema: str | None) -> Operati
 def _add_constraint(found: re.Match[str], table: str, schema: str | None) -> Operations:
     name, words = bare(found["name"] or "") or None, found["rest"]
     upper = outside(words).upper()
-    valid: Any = {"postgresql_not_valid": True} if "NOT VALID" in upper else {}
+    valid: Any = {"postgresql_not_valid": True} if NOT_VALID.search(upper) else {}
     inside = words[words.find("(") + 1 : words.find(")")]
-    if "USING INDEX" in upper:
+    if USING_INDEX.search(upper):
         return
     if upper.startswith("FOREIGN"):
         target = REFERENCES.search(words)
@@ -185,7 +186,7 @@ def _alter_column(found: re.Match[str], table: str, schema: str | None) -> Opera
     )
     changes: dict[str, Any] = {}
     if change is None:
-        yield Raw("unknown", f"ALTER TABLE {table} {found[0]}", table)
+        yield from raw_action("unknown", found[0], table, schema)
         return
     if change["type"]:
         changes["modify_type"] = NullType()
@@ -215,8 +216,7 @@ def _drop_constraint(found: re.Match[str], table: str, schema: str | None) -> Op
 
 
 def _validate(found: re.Match[str], table: str, schema: str | None) -> Operations:
-    of = f'"{schema}"."{table}"' if schema else f'"{table}"'
-    yield Raw("validate", found[0], of, name=bare(found["name"]))
+    yield from raw_action("validate", found[0], table, schema, name=bare(found["name"]))
 
 
 def _nothing(_found: re.Match[str], _table: str, _schema: str | None) -> Operations:

@@ -50,10 +50,30 @@ def raw(kind: str) -> Callable[[re.Match[str], str], Operations]:
     """Return what makes a statement of a kind, with what a pattern found in it."""
 
     def make(found: re.Match[str], sql: str) -> Operations:
-        facts = {name: value.translate(BACK) for name, value in found.groupdict().items() if value}
-        yield Raw(kind, sql, facts.pop("table", None), **facts)
+        facts = {name: value for name, value in found.groupdict().items() if value}
+        table = facts.pop("table", None)
+        told = {name: value.translate(BACK) for name, value in facts.items()}
+        yield Raw(kind, sql, table, **told)
 
     return make
+
+
+def raw_action(
+    kind: str, words: str, table: str, schema: str | None, **facts: Any
+) -> Iterator[Raw]:
+    """Return an action of ALTER TABLE that is of a kind.
+
+    Args:
+        kind: of it.
+        words: the action.
+        table: the table's name, without quotes.
+        schema: its schema.
+        facts: of the action.
+    """
+    of = f"{schema}.{table}" if schema else table
+    made = Raw(kind, f"ALTER TABLE {of} {words}", **facts)
+    made.schema, made.table_name = schema, table
+    yield made
 
 
 def escaped(words: str) -> str:

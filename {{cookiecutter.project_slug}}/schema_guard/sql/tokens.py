@@ -15,8 +15,8 @@ QUOTES = {
     "postgresql": r"""(?P<comment>--[^\n]*|/\*.*?\*/)|\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'"""
     r"""|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$""",
     "mysql": r"""(?P<comment>--(?=\s|$)[^\n]*|\#[^\n]*|/\*(?!M?!).*?\*/)"""
-    r"""|'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`""",
-    "sqlite": r"""(?P<comment>--[^\n]*|/\*.*?\*/)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`"""
+    r"""|'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`(?:[^`]|``)*`""",
+    "sqlite": r"""(?P<comment>--[^\n]*|/\*.*?\*/)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`"""
     r"""|\[[^\]]*\]""",
 }
 EXECUTED_COMMENT = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
@@ -73,8 +73,16 @@ def parts(sql: str, separator: str) -> Iterator[str]:
 
 def split_name(name: str) -> tuple[str | None, str]:
     """Return the schema and the last part of a name, without quotes."""
-    parts = [part.strip('`"[]').translate(BACK) for part in re.findall(PART, name)] or [""]
+    parts = [_without_quotes(part) for part in re.findall(PART, name)] or [""]
     return ".".join(parts[:-1]) or None, parts[-1]
+
+
+def _without_quotes(part: str) -> str:
+    """Return a part of a name as it is: within quotes, two of them stand for one."""
+    if part[0] not in '`"[':
+        return part
+    inside = part[1:-1].translate(BACK)
+    return inside if part[0] == "[" else inside.replace(part[0] * 2, part[0])
 
 
 def bare(name: str) -> str:
