@@ -13,7 +13,7 @@ from typing import Any
 from alembic.operations import ops
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pglast import ast, enums, parse_sql
+from pglast import ast, parse_sql
 from schema_guard.sql.parser import read
 from schema_guard.sql.raw import Raw
 
@@ -175,8 +175,9 @@ def own_facts(operation: Any) -> Facts:  # noqa: C901, PLR0911 - a case each
             key = operation.kw["source_schema"], operation.source_table
             return [("foreignkey", *key, operation.constraint_name, _is_valid(operation))]
         case ops.AddConstraintOp():
-            kind = operation.constraint_type
-            return [(kind, *of, operation.constraint_name, _is_valid(operation))]
+            constraint: Any = operation
+            name = constraint.constraint_name
+            return [(operation.constraint_type, *of, name, _is_valid(operation))]
         case Raw():
             return _raw(operation)
     raise AssertionError(operation)
@@ -237,18 +238,8 @@ def parser_facts(stmt: Any) -> Iterator[tuple[Any, ...]]:  # noqa: C901, PLR0912
     """Return the same of what PostgreSQL's parser says."""
     node: Any = stmt
     match stmt:
-        case ast.DropStmt(removeType=enums.ObjectType.OBJECT_TABLE):
-            for each in node.objects:
-                *schema, name = (part.sval for part in each)
-                yield ("drop-table", ".".join(schema) or None, name)
-        case ast.DropStmt(removeType=enums.ObjectType.OBJECT_INDEX):
-            for each in node.objects:
-                yield ("drop-index", each[-1].sval, bool(node.concurrent))
         case ast.DropStmt():
-            kinds = {"OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy"}
-            for each in node.objects:
-                *schema, table, _name = (part.sval for part in each)
-                yield (kinds[node.removeType.name], ".".join(schema) or None, table)
+            yield from _drops(stmt)
         case ast.CreateStmt():
             yield ("create-table", *_of(node.relation))
         case ast.IndexStmt():
@@ -290,6 +281,18 @@ def parser_facts(stmt: Any) -> Iterator[tuple[Any, ...]]:  # noqa: C901, PLR0912
             yield ("policy", *_of(node.table))
         case ast.TransactionStmt():
             yield ("transaction",)
+
+
+def _drops(node: Any) -> Iterator[tuple[Any, ...]]:
+    kinds = {"OBJECT_TABLE": "drop-table", "OBJECT_TRIGGER": "trigger", "OBJECT_POLICY": "policy"}
+    for each in node.objects:
+        names = [part.sval for part in each]
+        if node.removeType.name == "OBJECT_INDEX":
+            yield ("drop-index", names[-1], bool(node.concurrent))
+            continue
+        kind = kinds[node.removeType.name]
+        *schema, table = names if kind == "drop-table" else names[:-1]
+        yield (kind, ".".join(schema) or None, table)
 
 
 def _rename(node: Any) -> Iterator[tuple[Any, ...]]:
