@@ -10,13 +10,11 @@ from flask.cli import NoAppException, ScriptInfo
 from sqlalchemy import Engine
 
 from schema_guard import compat
-from schema_guard.autogenerate.configure import settings
 from schema_guard.core.errors import GuardError
 from schema_guard.core.model_errors import compared_models
 from schema_guard.operations.in_place import IMPLS
-from schema_guard.runner import data_loss, definite_order
-from schema_guard.runner.connection import migration_connection
-from schema_guard.runner.runner import run_migrations
+from schema_guard.runner.command import run_migrations
+from schema_guard.runner.connection import changes_schema, migration_connection
 
 logger = logging.getLogger("alembic")
 
@@ -49,18 +47,23 @@ def run(context: Any) -> None:
 def _run(context: Any) -> None:
     extension = current_app.extensions["migrate"]
     _configure_logging(context.config)
-    options = {"target_metadata": extension.db.metadata, **settings(extension.configure_args)}
+    options = {"target_metadata": extension.db.metadata, **_settings(context)}
     act = _print_sql if context.is_offline_mode() else _migrate
-    implementations: dict[Any, Any] = {
-        **data_loss.IMPLEMENTATIONS,
-        **definite_order.IMPLEMENTATIONS,
-    }
-    copies = definite_order.DefiniteBatch
     with (
-        compat.installed(implementations=implementations, impls=IMPLS, copies=copies),
+        compat.installed(impls=IMPLS),
         compared_models(extension.db),
     ):
         act(context, extension.db.engine, options)
+
+
+def _settings(context: Any) -> dict[str, Any]:
+    """Return the settings for Alembic's `context.configure`."""
+    given = current_app.extensions["migrate"].configure_args
+    if changes_schema(context):  # nothing is compared or written
+        return {"transaction_per_migration": True, **given}
+    from schema_guard.autogenerate.configure import settings  # noqa: PLC0415 - slow
+
+    return settings(given)
 
 
 def _migrate(context: Any, engine: Any, options: dict[str, Any]) -> None:

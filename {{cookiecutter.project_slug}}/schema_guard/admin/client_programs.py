@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, text
 
 from schema_guard.core.errors import GuardError
 from schema_guard.dialects.base import product
+from schema_guard.dialects.server_connection import OPENED_WITH
 
 # What libpq reads from the environment, by its keyword. It decides where to connect, as whom, and
 # how safely; the others only tune.
@@ -55,16 +56,6 @@ LIBPQ = {
 }
 # What would have a program connect elsewhere, or otherwise.
 FOREIGN = ("PG", "MYSQL_", "MARIADB_")
-# Under this name a connection's record keeps what it was opened with.
-OPENED_WITH = "schema_guard.opened_with"
-
-
-# First: an application may have a listener that opens the connection itself.
-@event.listens_for(Engine, "do_connect", insert=True)
-def _remember(_dialect: Any, record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
-    """Keep what a connection is opened with: MySQL's drivers do not report all of it."""
-    if record is not None:
-        record.info[OPENED_WITH] = parameters
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,6 @@ from flask.cli import with_appcontext
 from sqlalchemy import URL, Connection, Engine
 
 from schema_guard.admin import restore_marker
-from schema_guard.admin.backup import backup as write_backup
-from schema_guard.admin.backup import contents
-from schema_guard.admin.backup import restore as restore_backup
 from schema_guard.admin.database import (
     check_ownership,
     create_database,
@@ -36,9 +33,9 @@ from schema_guard.revisions.script_directory import (
 from schema_guard.runner import history
 from schema_guard.runner.connection import exclusive, migration_connection
 from schema_guard.runner.interrupts import Interrupted, is_interrupted
-from schema_guard.runner.journal_entry import Step
 from schema_guard.runner.lost_revisions import refuse_lost
 from schema_guard.runner.pending import at_head
+from schema_guard.runner.step import Step
 
 
 @click.command()
@@ -147,9 +144,11 @@ def log(revision: str | None, output: Path | None) -> None:
 @with_appcontext
 def backup(file: Path | None) -> None:
     """Write a copy of the database to FILE, by default to the folder of its backups."""
+    from schema_guard.admin import backup as backups  # noqa: PLC0415 - not for every command
+
     with migration_connection(_engine(), locked=False) as connection:
-        path = write_backup(connection, file)
-        click.echo(f"{path}: {contents(connection.dialect, path)}")
+        path = backups.backup(connection, file)
+        click.echo(f"{path}: {backups.contents(connection.dialect, path)}")
 
 
 @click.command()
@@ -158,8 +157,10 @@ def backup(file: Path | None) -> None:
 @with_appcontext
 def restore(file: Path, *, yes: bool) -> None:
     """Replace the database by what `flask db backup` wrote to FILE; asks for its name first."""
+    from schema_guard.admin import backup as backups  # noqa: PLC0415 - not for every command
+
     engine = _engine()
-    found = contents(engine.dialect, file)
+    found = backups.contents(engine.dialect, file)
     click.echo(f"{file}: {found}")
     if not yes:
         _confirm(engine.url, "This replaces all that {} holds.")
@@ -169,7 +170,7 @@ def restore(file: Path, *, yes: bool) -> None:
         if created:
             settle(connection)
         with _said_if_interrupted(connection):
-            restore_backup(connection, file, found)
+            backups.restore(connection, file, found)
         make_tables(connection)
         record = history.Record(connection)
         record.add(run.end("done", str(file)))

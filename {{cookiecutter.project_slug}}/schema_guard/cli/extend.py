@@ -15,11 +15,10 @@ from schema_guard.autogenerate.questioner import FLAGS
 from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError, trace
 from schema_guard.core.model_errors import compared_models
-from schema_guard.core.options import Options, given
+from schema_guard.core.options import RERUN, SKIP, Options, given
 from schema_guard.revisions.environment import TEMPLATE, check_environment
 from schema_guard.revisions.script_directory import reading, sound_revisions
 from schema_guard.runner.interrupts import interruptible
-from schema_guard.runner.resume import RERUN, SKIP
 
 # The flags that commands get, see core/options.py.
 RESUMES = {

@@ -14,6 +14,8 @@ from typing import Any
 from alembic.config import Config
 
 ATTRIBUTE = "schema_guard.options"  # of Alembic's configuration
+# How a person has an interrupted revision go on, by `--resume`.
+RERUN, SKIP = "rerun", "skip"
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,10 @@ DRIVER_TIMEOUTS = {
     "mysql": ("read_timeout", "write_timeout"),
 }
 
+# Under this name a connection's record keeps what it was opened with: MySQL's drivers do not report
+# all of it, and the programs that dump need it.
+OPENED_WITH = "schema_guard.opened_with"
+
 # Of the engine whose next connection is to migrate.
 _migrates: ContextVar[Dialect | None] = ContextVar("migrates", default=None)
 
@@ -98,9 +102,10 @@ def lift_limits(connection: Connection) -> None:
 
 @event.listens_for(Engine, "do_connect", insert=True)
 def _without_driver_timeouts(
-    dialect: Dialect, _record: object, _arguments: list[Any], parameters: dict[str, Any]
+    dialect: Dialect, record: Any, _arguments: list[Any], parameters: dict[str, Any]
 ) -> None:
     """Have a driver wait for a migration's statements; before a listener that connects itself."""
     if dialect is _migrates.get():
+        record.info[OPENED_WITH] = parameters
         for name in DRIVER_TIMEOUTS.get(backend(dialect), ()):
             parameters.pop(name, None)

@@ -26,8 +26,7 @@ from sqlalchemy import table as sql_table
 
 from schema_guard.core.progress import Progress
 from schema_guard.dialects.base import reflected
-from schema_guard.runner.journal import REPEATABLE
-from schema_guard.runner.repeatable import repeatable
+from schema_guard.runner.repeatable import REPEATABLE, repeatable
 
 BATCH = 10_000
 

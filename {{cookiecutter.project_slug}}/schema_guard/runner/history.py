@@ -24,7 +24,7 @@ from schema_guard.core.process import whoami
 from schema_guard.core.store import VERSION, history, is_own, make_tables, service, stored
 from schema_guard.revisions.checksum import digest, means_the_same
 from schema_guard.revisions.script_directory import current_heads, wanted_heads
-from schema_guard.runner.journal_entry import Step
+from schema_guard.runner.step import Step
 
 
 @dataclass

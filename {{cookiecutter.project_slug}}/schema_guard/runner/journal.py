@@ -40,6 +40,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema_guard.core.errors import GuardError, cause, codes_of, shorten
 from schema_guard.core.listeners import Listener, listening
+from schema_guard.core.options import RERUN
 from schema_guard.core.store import journal, service
 from schema_guard.dialects.adapter import adapter
 from schema_guard.runner import answers, resume, schema_snapshot
@@ -58,16 +59,14 @@ from schema_guard.runner.journal_entry import (
     UNDONE,
     VARIABLE,
     Entry,
-    Step,
     digest,
     words_of,
 )
 from schema_guard.runner.lock_timeout import patience
-from schema_guard.runner.repeatable import is_repeatable
+from schema_guard.runner.repeatable import REPEATABLE, is_repeatable
 from schema_guard.runner.resume import Earlier
+from schema_guard.runner.step import Step
 
-# The execution option of a statement that may run as often as it likes: none notes it.
-REPEATABLE = "repeatable"
 # MySQL's number for a deadlock: the whole transaction is rolled back.
 DEADLOCK = 1213
 
@@ -118,7 +117,7 @@ class Journal:
         if first:
             self.earlier = resume.read(self.connection, step, self.resume)
             resume.take_back(self.connection, self.earlier.number)
-            if self.resume == resume.RERUN:  # a further try goes on after this one
+            if self.resume == RERUN:  # a further try goes on after this one
                 self.resume = ""
         self.written = self.earlier.number
         self.step = step

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
 
+from schema_guard.runner.step import Step
+
 # What stands before the first word: comments, and brackets around a SELECT.
 LEADING = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*(?!M?!).*?\*/)+", re.DOTALL)
 # What only asks.
@@ -41,19 +43,6 @@ NOTHING = "Nothing of this revision was kept."
 # What a row of the journal tells of: a statement that was kept, a query, a statement that failed,
 # and one that a savepoint took back. All of them have answered the revision.
 STATEMENT, READ, FAILED, UNDONE = "statement", "read", "failed", "undone"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A revision that is run up or down.
-
-    Attributes:
-        source: its file; empty where there is none, as for a stamp.
-    """
-
-    revision: str
-    direction: str
-    source: bytes = b""
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from sqlalchemy.types import to_instance
 from schema_guard import compat
 from schema_guard.dialects.base import backend
 from schema_guard.revisions.suppressions import source_of, statement_of
-from schema_guard.runner.journal import REPEATABLE
+from schema_guard.runner.repeatable import REPEATABLE
 from schema_guard.runner.sessions import OwnConnections
 from schema_guard.runner.stand_in import StandInConnection
 from schema_guard.sql.parser import read

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+# The execution option of a single statement of that kind.
+REPEATABLE = "repeatable"
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 

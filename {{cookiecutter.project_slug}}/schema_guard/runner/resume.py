@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from schema_guard import compat
 from schema_guard.core.errors import GuardError
+from schema_guard.core.options import RERUN, SKIP
 from schema_guard.core.store import is_own, journal, make_tables, stored
 from schema_guard.revisions.checksum import means_the_same
 from schema_guard.runner import answers, schema_snapshot
@@ -22,13 +23,11 @@ from schema_guard.runner.journal_entry import (
     STATEMENT,
     TEMPORARY,
     Entry,
-    Step,
     tell,
     ways,
 )
+from schema_guard.runner.step import Step
 
-# How a person has an interrupted revision go on, by `--resume`.
-RERUN, SKIP = "rerun", "skip"
 # What Alembic's batch mode does when a copy of a table fails; one that succeeds is renamed.
 GIVEN_UP = re.compile(r"DROP TABLE (\S*_alembic_tmp_\S+)")
 

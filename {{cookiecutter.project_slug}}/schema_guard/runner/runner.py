@@ -10,7 +10,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -18,7 +18,6 @@ from typing import Any
 import click
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from flask import current_app
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,13 +25,11 @@ from schema_guard import compat
 from schema_guard.admin.backup import backup_first
 from schema_guard.core.errors import GuardError
 from schema_guard.core.listeners import listening
-from schema_guard.core.model_errors import check_models
 from schema_guard.core.options import options_of
 from schema_guard.core.store import make_tables
 from schema_guard.dialects.adapter import adapter
 from schema_guard.dialects.sqlite_connection import IMMEDIATE, refuse_leftovers
-from schema_guard.runner import history, resume
-from schema_guard.runner.connection import changes_schema, exclusive
+from schema_guard.runner import data_loss, definite_order, history, resume
 from schema_guard.runner.data_loss import LossError, Losses
 from schema_guard.runner.error_hints import explain
 from schema_guard.runner.failure_report import ended
@@ -40,55 +37,36 @@ from schema_guard.runner.first_error import FirstError
 from schema_guard.runner.interrupts import Session, is_interrupted
 from schema_guard.runner.journal import Journal
 from schema_guard.runner.lock_timeout import may_be_tried_again, pause
-from schema_guard.runner.lost_revisions import kept_files
-from schema_guard.runner.pending import has_nothing_to_do
 from schema_guard.runner.sessions import OwnConnections
 
+# What Alembic runs otherwise meanwhile.
+IMPLEMENTATIONS: dict[Any, Any] = {
+    **data_loss.IMPLEMENTATIONS,
+    **definite_order.IMPLEMENTATIONS,
+}
 READING = re.compile(r"\s*(SELECT|PRAGMA|BEGIN)\b", re.IGNORECASE)
 
 
-def run_migrations(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
-    """Run what Alembic was called for.
+def run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
+    """Run revisions.
 
     Args:
-        context: `alembic.context`, as env.py has it.
-        connection: from `migration_connection`.
+        context: `alembic.context`, configured.
+        connection: which holds the migration lock.
         settings: for `context.configure`.
 
     Raises:
         GuardError: a revision failed; what is kept of it is said.
     """
-    try:
-        connection.rollback()  # or Alembic would take the transaction for somebody else's
-        context.configure(connection=connection, **settings)
-        if changes_schema(context):
-            if not has_nothing_to_do(context, connection):
-                with exclusive(connection), _lost_files(context, connection):
-                    _run_guarded(context, connection, settings)
-        else:
-            if compat.command_of(context.get_context()) in {"check", "revision"}:
-                check_models(current_app.extensions["migrate"].db)
-                history.report_changes(connection, context.script, allowed=None)
-            with context.begin_transaction():
-                context.run_migrations()
-    except CommandError as error:
-        raise explain(error, connection, context.script) from error
-
-
-def _lost_files(context: Any, connection: Connection) -> AbstractContextManager[None]:
-    """Have a downgrade find the files that are kept in the database only."""
-    if compat.command_of(context.get_context()) != "downgrade":
-        return nullcontext()
-    return kept_files(connection, context.script)
-
-
-def _run_guarded(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
     resume.refuse_anothers(connection)
     losses = Losses(connection)
     run = GuardedRun(connection, Journal(connection), history.Record(connection), losses)
     losses.is_resuming = run.journal.is_resuming
     run.journal.resume = losses.resume = resume.way(options_of(context.config).resume)
     with ExitStack() as stack:
+        stack.enter_context(
+            compat.installed(implementations=IMPLEMENTATIONS, copies=definite_order.DefiniteBatch)
+        )
         stack.enter_context(run.journal.watch())
         stack.enter_context(losses.watch())
         stack.enter_context(run.errors.watch())
