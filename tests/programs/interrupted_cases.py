@@ -563,7 +563,8 @@ def invent(chance: random.Random, kind: str) -> Revision:
     body = "\n".join(lines)
     streams = '"stream_results": True' in body
     # A table that is read again may be in the middle of being rebuilt.
-    rebuilds = kind == "sqlite" and "batch_alter" in body and "repeatable" in body
+    rereads = "repeatable" in body or "backfill(" in body
+    rebuilds = kind == "sqlite" and "batch_alter" in body and rereads
     return Revision(
         body,
         (kind,),

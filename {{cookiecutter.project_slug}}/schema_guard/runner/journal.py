@@ -38,7 +38,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from schema_guard.core.errors import GuardError, cause, codes_of, shorten
+from schema_guard.core.errors import codes_of, shorten
 from schema_guard.core.listeners import Listener, listening
 from schema_guard.core.options import RERUN
 from schema_guard.core.store import journal, service
@@ -188,7 +188,7 @@ class Journal:
             if self._commits(sent.words) and not SESSION.match(sent.words):
                 self._write()
             self.earlier.repeat(changes=not READS.match(sent.words))
-            return self.is_resuming() and self._repeat(sent)
+            return False
         variable = self.commits_ddl and VARIABLE.match(sent.words)
         if not variable and self._passes(sent.words):
             return False
@@ -202,28 +202,11 @@ class Journal:
         try:
             self._send(sent, entry, done)
         except self.errors as error:
-            if self.is_resuming():
-                raise self._fails_now(sent, error) from error
             self._fail(entry, error)
             raise
         if variable:  # its answer is in no rows
             entry.answer = answers.UNKNOWN
         return True
-
-    def _repeat(self, sent: Sent) -> bool:
-        """Run a statement again; an earlier run has come to others after it.
-
-        Raises:
-            GuardError: it fails now, as where its table was being rebuilt.
-        """
-        try:
-            sent.run()
-        except self.errors as error:
-            raise self._fails_now(sent, error) from error
-        return True
-
-    def _fails_now(self, sent: Sent, error: BaseException) -> GuardError:
-        return self.earlier.lose(f"`{shorten(sent.statement)}` fails now: {cause(error)}")
 
     def _send(self, sent: Sent, entry: Entry, done: Entry | None) -> None:
         if entry.kind == STATEMENT and self._commits(sent.words):

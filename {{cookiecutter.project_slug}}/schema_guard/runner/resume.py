@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from schema_guard import compat
-from schema_guard.core.errors import GuardError
+from schema_guard.core.errors import GuardError, cause
 from schema_guard.core.options import RERUN, SKIP
 from schema_guard.core.store import is_own, journal, make_tables, stored
 from schema_guard.revisions.checksum import means_the_same
@@ -26,6 +26,7 @@ from schema_guard.runner.journal_entry import (
     tell,
     ways,
 )
+from schema_guard.runner.lock_timeout import is_lock_timeout
 from schema_guard.runner.step import Step
 
 # What Alembic's batch mode does when a copy of a table fails; one that succeeds is renamed.
@@ -153,6 +154,18 @@ class Earlier:
         if given is None or getattr(error, "orig", error) is not given:
             return None
         return self.lose(f"it ends with the error that `{statement}` gave then")
+
+    def fails_now(self, error: BaseException) -> GuardError | None:
+        """Return why a revision cannot go on that fails before it comes to where it was.
+
+        As where a query that is not kept, or a backfill, needs a table that was being rebuilt. A
+        lock that is not free and a lost connection are of the moment: it can be run again.
+        """
+        of_the_moment = is_lock_timeout(error) or getattr(error, "connection_invalidated", False)
+        if not self.left or self.skips or of_the_moment or isinstance(error, GuardError):
+            return None
+        what = f"it fails before it comes to `{self.left[0].statement}`, with: {cause(error)}"
+        return self.lose(what)
 
     def doubt(self, statement: str) -> None:
         """Remember a query that was not answered as it was then."""

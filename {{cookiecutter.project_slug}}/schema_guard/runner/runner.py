@@ -103,6 +103,8 @@ def _run_until_there_is_a_lock(run: "GuardedRun", context: Any, settings: dict[s
             first = run.errors.of(error)
             if stuck := run.journal.earlier.ends_as_before(first):
                 raise stuck from error
+            if not is_interrupted() and (stuck := run.journal.earlier.fails_now(first)):
+                raise stuck from error
             if is_interrupted() or not may_be_tried_again(first, attempt):
                 raise
             run.undo()
