@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click import ClickException
+from schema_guard.runner import lock_timeout
 from services import NO_WAY_BACK, Service
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -119,3 +120,26 @@ def test_another_database_is_not_the_migrations(service: Service, user: Any, tmp
     service.write(2, body, "pass")
     service.upgrade()
     assert (tmp_path / "other.db").exists()
+
+
+@pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
+def test_the_callers_own_session_is_named(
+    service: Service,
+    user: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was used before, and holds the table: what the migration waits for is its own process."""
+    monkeypatch.setattr(lock_timeout, "TRIES", 2)
+    service.app.config["MIGRATION_LOCK_TIMEOUT"] = 1
+    service.write(2, 'op.add_column("users", sa.Column("nick", sa.String(40)))', NO_WAY_BACK)
+    db = service.app.extensions["sqlalchemy"]
+    with service.app.app_context():
+        assert db.session.get(user, 1) is not None
+        with pytest.raises(ClickException, match=r"lock timeout|Lock wait timeout"):
+            service.upgrade()
+        db.session.rollback()
+        service.upgrade()
+    waited = capsys.readouterr().err
+    # The server's clock is in another time zone.
+    assert re.search(r"In its way: .* transaction for \d{1,2} s: ", waited)

@@ -20,7 +20,8 @@ from schema_guard.dialects.server_connection import server_connection
 STRICT = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
 BLOCKERS = text("""
     SELECT concat('connection ', id, ' (', user, '@', host, '), in a transaction for ',
-                  timestampdiff(SECOND, trx_started, now()), ' s: ', coalesce(info, 'idle'))
+                  timestampdiff(SECOND, trx_started, convert_tz(now(), @@time_zone, 'SYSTEM')),
+                  ' s: ', coalesce(info, 'idle'))
     FROM information_schema.innodb_trx
     JOIN information_schema.processlist ON id = trx_mysql_thread_id
     WHERE id <> connection_id() AND :statement <> ''
