@@ -95,7 +95,7 @@ def test_what_was_backed_up_comes_back(
     assert behind != before
     assert after == before
     assert "restore 0002  done" in log.splitlines()[0]
-    kept = re.search(r"What the database held is in (\S+)", restored.output)
+    kept = re.search(r"What it replaces is in (\S+)", restored.output)
     assert kept is not None
     assert "-0003-" in kept[1]
     assert Path(kept[1]).stat().st_mode & 0o077 == 0

@@ -41,13 +41,13 @@ def test_it_is_undone_or_what_is_kept_is_named(
     assert again == "[(0,)]"
     half = any_project.query("SELECT count(*) FROM half", DATABASE_URL=url)
     if dbms == "mariadb":
-        assert "The database is at 0001. Of this revision these were kept:" in said
+        assert "The database is at 0001. Committed so far of this revision:" in said
         assert "CREATE TABLE half" in said
         assert "INSERT INTO roles" not in said  # it was rolled back
-        assert "it goes on after what was kept" in said
+        assert "it continues after what was committed" in said
         assert half == "[(0,)]"
     else:
-        assert "The database is at 0001. Nothing of this revision was kept." in said
+        assert "The database is at 0001. Nothing of this revision was committed." in said
         assert "[(" not in half
 
 
@@ -66,7 +66,7 @@ def test_an_index_that_failed_is_named(any_project: Project, server: Server) -> 
     assert "unique violation (23505), constraint ix_twice" in said
     assert "same" not in said.partition("The database is at")[0]
     assert "The index ix_twice is invalid: the next run drops it." in said
-    assert "these were kept" in said
+    assert "Committed so far of this revision:" in said
 
 
 def test_a_revision_that_orphans_rows_is_undone(any_project: Project) -> None:
@@ -240,7 +240,7 @@ def test_a_connection_that_is_ended(any_project: Project, server: Server) -> Non
 
         assert process.returncode == 1, output
         assert "Traceback" not in output
-        assert "The database is at 0001. Nothing of this revision was kept." in output
+        assert "The database is at 0001. Nothing of this revision was committed." in output
         assert "See why the server ended the connection" in output
         assert any_project.flask("db", "upgrade", DATABASE_URL=url).status == 0
 

@@ -96,6 +96,6 @@ def test_what_has_run_is_not_rewritten(merged: tuple[Project, str]) -> None:
     git(project, "reset", "--quiet", "--hard", "HEAD~3")
     revision(project, "theirs", "0001")
     assert unclear.status == 1
-    assert "cannot be told from git" in unclear.output
+    assert "is not known from git" in unclear.output
     assert named.status == 0, named.output
     assert "theirs now comes after mine2" in named.output

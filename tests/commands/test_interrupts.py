@@ -64,7 +64,7 @@ def test_a_statement(any_project: Project, server: Server | None, dbms: str, her
 
     assert process.returncode == 143, output
     assert "Interrupted by SIGTERM. Committed so far: 0002. Revision 0003 (" in output
-    assert "The database is at 0002. Of this revision these were kept:" in output
+    assert "The database is at 0002. Committed so far of this revision:" in output
     assert "UPDATE roles SET description = '…'" in output
     assert output.endswith("Run it again to continue.\n")
     assert "Traceback" not in output
@@ -99,7 +99,7 @@ def test_python_code_that_catches_everything(
 
     assert process.returncode == 130, f"{dbms}: {output}"
     assert "Interrupted by Ctrl-C. Committed so far: nothing. Revision 0002" in output
-    assert "The database is at 0001. Nothing of this revision was kept." in output
+    assert "The database is at 0001. Nothing of this revision was committed." in output
     assert any_project.query("SELECT name FROM roles", DATABASE_URL=url) == "[]"
     assert outcomes(any_project, url)[0] == ["upgrade 0002", "interrupted"]
 
@@ -120,7 +120,7 @@ def test_a_wait_for_a_table(any_project: Project, server: Server, dbms: str) -> 
         output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 143, output
-    assert "Nothing of this revision was kept." in output
+    assert "Nothing of this revision was committed." in output
     assert outcomes(any_project, url)[0] == ["upgrade 0002", "interrupted"]
 
 

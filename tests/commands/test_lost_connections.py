@@ -59,7 +59,7 @@ def test_the_answer_to_a_commit_is_lost(
         assert told[:2] == [("upgrade 0003", "done"), ("upgrade 0002", "done")]
     else:
         assert "Revision 0003 failed: " in lost.output
-        assert "The database is at 0002. Nothing of this revision was kept." in lost.output
+        assert "The database is at 0002. Nothing of this revision was committed." in lost.output
         assert "0002" in current
         assert told[:2] == [("upgrade 0003", "failed"), ("upgrade 0002", "done")]
     assert again.status == 0, again.output

@@ -196,12 +196,12 @@ def test_a_file_that_is_gone_comes_back_from_the_record(any_project: Project, ur
 
     unnamed = any_project.flask("db", "log", "--output", "none", DATABASE_URL=url)
     assert unnamed.status == 2
-    assert "Of which REVISION?" in unnamed.output
+    assert "--output needs a REVISION." in unnamed.output
     for revision in ("0009", "000"):
         none = any_project.flask("db", "log", revision, "--output", "none", DATABASE_URL=url)
         assert none.status == 1
         assert not (any_project.path / "none").exists()
-        assert f"Nothing is recorded here of a revision {revision}" in none.output
+        assert f"There is no record of revision {revision}" in none.output
 
 
 def test_what_is_kept_never_shows_up_in_autogenerate(any_project: Project, url: str) -> None:
@@ -288,7 +288,7 @@ def test_what_failed_is_known_not_to_have_run(any_project: Project, url: str) ->
 
     assert failed.status == 1
     assert "Statement:  TRUNCATE TABLE roles" in failed.output
-    assert "it goes on after what was kept" in failed.output
+    assert "it continues after what was committed" in failed.output
     assert upgraded.status == 0, upgraded.output
 
 
@@ -319,7 +319,7 @@ def test_a_revision_that_fails_at_its_commit(any_project: Project, url: str) -> 
 
     assert outcome.status == 1
     assert "Error: Revision 0004 failed: " in outcome.output
-    assert "The database is at 0003. Nothing of this revision was kept." in outcome.output
+    assert "The database is at 0003. Nothing of this revision was committed." in outcome.output
     assert "0003" in current
     told = [line.split("  ")[1:3] for line in log.splitlines() if " UTC  " in line]
     assert told == [

@@ -51,8 +51,8 @@ def test_it_gives_up_says_who_is_in_its_way_and_changes_nothing(
     assert "Traceback" not in outcome.output
     assert outcome.output.count("Waiting: no lock within 0.5 s") == 3, outcome.output
     who = {"sqlite": "another process", "postgresql": r"process \d+ \(", "mariadb": "connection"}
-    assert re.search(f"In its way: {who[dbms]}", outcome.output), outcome.output
-    assert "End what is in its way" in outcome.output
+    assert re.search(f"Blocked by: {who[dbms]}", outcome.output), outcome.output
+    assert "End what blocks it" in outcome.output
     assert "The database is at 0001" in outcome.output
     query = "SELECT count(*) FROM roles WHERE name = 'fresh'"
     kept = any_project.query(query, DATABASE_URL=url)
@@ -68,7 +68,7 @@ def test_it_tries_again_until_the_way_is_free(any_project: Project, url: str) ->
         with in_use(url):
             variables = {"DATABASE_URL": url, "MIGRATION_LOCK_TIMEOUT": "1"}
             process = start(any_project, "db", "upgrade", **variables)
-            read_until(process, "In its way")
+            read_until(process, "Blocked by")
         output, _ = process.communicate(timeout=60)
 
         assert process.returncode == 0, output
@@ -117,7 +117,7 @@ def test_requests_do_not_queue_behind_it(any_project: Project, url: str) -> None
         module.unlink()
 
     assert process.returncode == 1, output
-    assert "In its way" in output
+    assert "Blocked by" in output
     assert set(answers) == {200}
 
 

@@ -169,7 +169,7 @@ def check(engine: Engine) -> None:
     try:
         flask_migrate.upgrade()
     except GuardError as error:
-        assert "The database is at 0002. Nothing of this revision was kept." in error.message
+        assert "The database is at 0002. Nothing of this revision was committed." in error.message
     else:
         raise AssertionError("it did not fail")
     assert rows(engine, tables) == []

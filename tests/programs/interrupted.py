@@ -64,7 +64,7 @@ def upgrade():
     begin()
 """
 READING = re.compile(r"\s*(DESCRIBE|PRAGMA|SELECT|SET|SHOW)\b")
-REFUSED = ("cannot go on by itself", "it cannot be known")
+REFUSED = ("cannot continue", "it cannot be known")
 KEPT = {"alembic_version", "schema_history", "schema_journal"}
 URL = sa.make_url(os.environ["DATABASE_URL"])
 FOLDER = Path(tempfile.mkdtemp())

@@ -66,12 +66,12 @@ def test_every_command_says_the_same(switched: Service, git: Git) -> None:
 it was run from the branch feature/Zoë. Nothing was changed.
 Go back to that branch:
   git switch feature/Zoë
-or take back 0002, 0003 (what was added is dropped), by the files that the database has kept:
+or undo 0002, 0003 (what was added is dropped), with the files that the database has stored:
   flask db downgrade 0001
 or have the files here, as they were run:
   flask db log 0002 --output {folder}/0002.py
   flask db log 0003 --output {folder}/0003.py
-or in development, begin anew: `flask --debug db drop`, `flask db prepare`.
+or in development, start over: `flask --debug db drop`, `flask db prepare`.
 """
     commands = ["upgrade", "current", "check", "migrate", "prepare", "stamp 0001"]
     switched.models()
@@ -82,7 +82,7 @@ or in development, begin anew: `flask --debug db drop`, `flask db prepare`.
     git("branch", "--delete", "--force", "renamed")
     unnamed = invoke(switched, "upgrade")[1]
     assert "another branch or by a newer release, or its file was deleted" in unnamed
-    assert "Run the code that has it, a newer release, say\nor take back 0002, 0003 (" in unnamed
+    assert "Run the code that has it, a newer release, say\nor undo 0002, 0003 (" in unnamed
     switched.run("DELETE FROM schema_history")
     unknown = invoke(switched, "prepare")[1]
     assert "it is another project's, or newer than this code." in unknown
@@ -120,7 +120,7 @@ def test_a_kept_file_that_needs_its_branch(switched: Service) -> None:
         connection.exec_driver_sql(statement, (b"import app.only_there\n",))
     status, said = invoke(switched, "downgrade", "0001")
     assert status == 1
-    assert "The file of revision 0003 that the database has kept cannot be read here" in said
+    assert "The file of revision 0003, stored in the database, cannot be read here" in said
     assert switched.column("SELECT version_num FROM alembic_version") == ["0003"]
 
 

@@ -53,7 +53,7 @@ def test_a_server_is_strict_and_commits_no_half(service: Service, level: str) ->
     service.upgrade()
     for upgrade in (FAILS, REQUIRED):
         service.write(2, upgrade, NO_WAY_BACK)
-        with pytest.raises(GuardError, match="Nothing of this revision was kept"):
+        with pytest.raises(GuardError, match="Nothing of this revision was committed"):
             service.upgrade()
         assert sorted(service.column("SELECT coalesce(name, '-') FROM people")) == ["-", "Zoë"]
     theirs.dispose()

@@ -85,9 +85,13 @@ def exists(service: Service, query: str) -> bool:
 def check(service: Service, said: str) -> set[str]:
     """Compare what is said with what there is; return the statements that were kept."""
     there = {words for words, query in EFFECTS.items() if exists(service, query)}
-    told = {words for words in EFFECTS if words in said.partition("these were kept:")[2]}
+    told = {
+        words
+        for words in EFFECTS
+        if words in said.partition("Committed so far of this revision:")[2]
+    }
     assert told == there, said
-    assert ("Nothing of this revision was kept." in said) == (not there), said
+    assert ("Nothing of this revision was committed." in said) == (not there), said
     return there
 
 

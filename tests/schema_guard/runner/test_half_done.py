@@ -42,7 +42,7 @@ def test_a_downgrade_of_the_head_that_is_half_done(service: Service) -> None:
     service.upgrade()
     with pytest.raises(GuardError, match="none"):
         service.downgrade()
-    half_done = r"downgrade of revision 0002 was interrupted\. Of this revision these were kept:"
+    half_done = r"downgrade of revision 0002 was interrupted\. Committed so far of this revision:"
     with pytest.raises(GuardError, match=half_done) as refusal:
         service.upgrade()
     assert "Run `flask db downgrade` to complete it; or" in refusal.value.message

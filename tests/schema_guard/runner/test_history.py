@@ -28,7 +28,7 @@ def test_revisions_of_one_transaction_that_is_rolled_back(service: Service) -> N
 
     assert "The database is at 0001." in error.value.message
     assert "Rolled back with it, in the same transaction: 0002." in error.value.message
-    assert "Nothing of this revision was kept." in error.value.message
+    assert "Nothing of this revision was committed." in error.value.message
     assert done(service) == ["0001"]
     assert service.rows("SELECT * FROM people") == []
     service.write(3, 'op.execute("INSERT INTO people VALUES (2)")', "pass")

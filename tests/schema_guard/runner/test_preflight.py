@@ -329,7 +329,7 @@ def test_all_that_is_in_the_way_is_one_message(people: Service) -> None:
         people.upgrade()
 
     said = refusal.value.message
-    assert said.startswith("2 things are in the way. Nothing was changed.")
+    assert said.startswith("2 problems. Nothing was changed.")
     assert "revision 0001 was edited after it was run here" in said
     assert "Revision 0003 would drop posts, and 4 rows with it" in said
     assert not has_run(people)

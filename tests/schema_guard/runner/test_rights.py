@@ -85,7 +85,7 @@ def test_what_somebody_elses_table_and_a_schema_need(restricted: Restricted) -> 
     write(6, "op.execute('ALTER TABLE mine DROP COLUMN a')", "pass")
 
     said = restricted.refused()
-    assert said.startswith("2 things are in the way. Nothing was changed.")
+    assert said.startswith("2 problems. Nothing was changed.")
     lines = [line.strip() for line in said.splitlines()]
     admin = restricted.server.admin.username
     assert f"revision 0003 changes theirs, which is {admin}'s" in lines
@@ -118,7 +118,7 @@ def test_what_is_not_granted(restricted: Restricted) -> None:
     write(6, "op.drop_column('mine', 'a')", "pass")
 
     said = restricted.refused()
-    assert said.startswith("2 things are in the way. Nothing was changed.")
+    assert said.startswith("2 problems. Nothing was changed.")
     needs = re.findall(r"revision (\d+) needs (\w+) on (\w+)", said)
     assert needs == [
         ("0003", "ALTER", "mine"),
@@ -204,7 +204,7 @@ def test_a_half_done_revision_is_known_with_all_else(service: Service) -> None:
     with pytest.raises(GuardError) as refusal:
         service.upgrade()
     said = refusal.value.message
-    assert said.startswith("2 things are in the way. Nothing was changed.")
+    assert said.startswith("2 problems. Nothing was changed.")
     assert "The downgrade of revision 0002 was interrupted." in said
     assert "Revision 0003 would drop mine, and 1 row with it" in said
 
@@ -220,7 +220,7 @@ def test_no_room_for_the_backup_is_known_with_all_else(service: Service, databas
     with pytest.raises(GuardError) as refusal:
         service.upgrade()
     said = refusal.value.message
-    assert said.startswith("2 things are in the way. Nothing was changed.")
+    assert said.startswith("2 problems. Nothing was changed.")
     assert re.search(r"No backup of .*backups: File exists", said)
     assert "Revision 0003 would drop mine, and 1 row with it" in said
     assert service.rows("SELECT id, a FROM mine") == [(1, 2)]
@@ -238,6 +238,6 @@ def test_two_heads_are_known_with_what_was_edited(service: Service) -> None:
     with pytest.raises(GuardError) as refusal:
         service.upgrade()
     said = refusal.value.message
-    assert said.startswith("2 things are in the way. Nothing was changed.")
+    assert said.startswith("2 problems. Nothing was changed.")
     assert "revision 0001 was edited after it was run here" in said
     assert "other" in said.partition("2. ")[2]

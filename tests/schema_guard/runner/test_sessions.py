@@ -142,4 +142,4 @@ def test_the_callers_own_session_is_named(
         service.upgrade()
     waited = capsys.readouterr().err
     # The server's clock is in another time zone.
-    assert re.search(r"In its way: .* transaction for \d{1,2} s: ", waited)
+    assert re.search(r"Blocked by: .* transaction for \d{1,2} s: ", waited)

@@ -177,7 +177,7 @@ def restore(connection: Connection, path: Path, wanted: Contents) -> None:
     if restore_marker.read(connection) is None and holds_rows(connection):
         # Nothing is deleted to make room: it may be the one asked for.
         previous = backup(connection)
-        click.echo(f"What the database held is in {previous}")
+        click.echo(f"What it replaces is in {previous}")
     connection.rollback()
     kinds = {"sqlite": _restore_sqlite, "postgresql": _restore_postgresql}
     run = kinds.get(connection.dialect.name)
@@ -260,7 +260,7 @@ def _compare(connection: Connection, wanted: Contents) -> None:
         if now != then:
             wrong.append(f"  {name}: {now} rows instead of {then}")
     if wrong:
-        raise GuardError("\n".join(["Not all of it came back:", *wrong, ""]))
+        raise GuardError("\n".join(["The rows differ from the backup:", *wrong, ""]))
 
 
 def _folder(connection: Connection) -> Path | None:

@@ -198,7 +198,7 @@ def contents(path: Path, backend: str) -> Contents:
         end = file.read()
         last = end.rstrip(b"\n").rpartition(b"\n")[2]
         if not last.startswith(TRAILER):
-            raise ValueError("it has no last line that tells its rows")
+            raise ValueError("it has no last line with the number of its rows")
         found = Contents(**json.loads(last.removeprefix(TRAILER)))
         at = end.rindex(last)
         body = size - len(end) + at

@@ -17,9 +17,9 @@ from schema_guard.core.terminal import is_interactive
 FLAGS = {
     "rename": "TABLE.COLUMN:NEW was renamed.",
     "rename-table": "TABLE:NEW was renamed.",
-    "drop": "TABLE.COLUMN is to go, with its values.",
-    "drop-table": "TABLE is to go, with its rows.",
-    "fill": "TABLE.COLUMN:VALUE for existing rows that have none.",
+    "drop": "TABLE.COLUMN may be dropped with its values.",
+    "drop-table": "TABLE may be dropped with its rows.",
+    "fill": "TABLE.COLUMN:VALUE is the value for existing rows.",
 }
 NOTHING = "Nothing was written."
 

@@ -50,7 +50,7 @@ def create() -> None:
 @click.command()
 @with_appcontext
 def drop() -> None:
-    """Delete the database with all that it holds; asks for its name first. Only in debug."""
+    """Delete the database with all its data, after you type its name. Only in debug."""
     engine = _engine()
     url = engine.url
     if not current_app.debug:
@@ -58,7 +58,7 @@ def drop() -> None:
             f"`flask db drop` would delete {shown(url)}, and works in debug only."
             " Nothing was changed. If it can be thrown away: `flask --debug db drop`."
         )
-    _confirm(url, "This deletes {} with all that it holds.")
+    _confirm(url, "This deletes {} with all its data.")
     engine.dispose()
     state = "dropped" if drop_database(url) else "there was none"
     click.echo(f"Database {_name(url)}: {state}.")
@@ -70,7 +70,7 @@ def drop() -> None:
     metavar="SECONDS",
     type=click.FloatRange(min=0),
     default=0,
-    help="How long to wait for a server that is not there yet.",
+    help="How long to wait for a server that does not answer yet.",
 )
 @with_appcontext
 def prepare(wait: float) -> None:
@@ -106,7 +106,7 @@ def prepare(wait: float) -> None:
 
 @click.command()
 @click.argument("revision", required=False)
-@click.option("--output", type=click.Path(path_type=Path), help="A new file for it to go to.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write it to this new file.")
 @with_appcontext
 def log(revision: str | None, output: Path | None) -> None:
     """Show what was run on this database, the newest first: when, by whom, with what outcome.
@@ -114,7 +114,7 @@ def log(revision: str | None, output: Path | None) -> None:
     With REVISION, print its file as it was run here.
     """
     if output and not revision:
-        raise click.UsageError("Of which REVISION?")
+        raise click.UsageError("--output needs a REVISION.")
     with migration_connection(_engine(), locked=False) as connection:
         if revision:
             source = history.source_of(connection, revision)
@@ -143,7 +143,7 @@ def log(revision: str | None, output: Path | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @with_appcontext
 def backup(file: Path | None) -> None:
-    """Write a copy of the database to FILE, by default to the folder of its backups."""
+    """Write a backup of the database to FILE, by default to a new file in backups/."""
     from schema_guard.admin import backup as backups  # noqa: PLC0415 - not for every command
 
     with migration_connection(_engine(), locked=False) as connection:
@@ -156,14 +156,14 @@ def backup(file: Path | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_appcontext
 def restore(file: Path, *, yes: bool) -> None:
-    """Replace the database by what `flask db backup` wrote to FILE; asks for its name first."""
+    """Replace the database by the backup in FILE, after you type its name."""
     from schema_guard.admin import backup as backups  # noqa: PLC0415 - not for every command
 
     engine = _engine()
     found = backups.contents(engine.dialect, file)
     click.echo(f"{file}: {found}")
     if not yes:
-        _confirm(engine.url, "This replaces all that {} holds.")
+        _confirm(engine.url, "This replaces all data of {}.")
     created = create_database(engine.url)  # a database that was lost is one to restore into
     with migration_connection(engine, locked=True, restoring=True) as connection:
         run = history.Run(Step(found.revision, "restore"))
@@ -192,7 +192,7 @@ def _said_if_interrupted(connection: Connection) -> Iterator[None]:
             raise Interrupted("Nothing was changed.") from error
         before = f", {row.previous}" if row.previous else ""
         raise Interrupted(
-            "The database may hold a part of the backup only. Run it again, or restore the backup"
+            "The database may hold only a part of the backup. Run it again, or restore the backup"
             f" taken before it{before}."
         ) from error
 
@@ -201,7 +201,7 @@ def _said_if_interrupted(connection: Connection) -> Iterator[None]:
 @click.argument("revision", required=False)
 @with_appcontext
 def rebase(revision: str | None) -> None:
-    """Put a head after the other one: REVISION, or the one that git's main branch has not."""
+    """Put one of two heads after the other: REVISION, or the one that git's main lacks."""
     scripts = script_directory()
     with migration_connection(_engine(), locked=False) as connection:
         click.echo(rebase_head(scripts, current_heads(connection), revision))

@@ -22,16 +22,16 @@ from schema_guard.runner.interrupts import interruptible
 
 # The flags that commands get, see core/options.py.
 RESUMES = {
-    "resume": f"{RERUN}|{SKIP} Have an interrupted revision run again from its start; or go on, and"
-    " leave out what was kept of it.",
+    "resume": f"{RERUN}|{SKIP} Run an interrupted revision again from its start, or continue it and"
+    " leave out what was committed.",
 }
 ARGUMENTS: dict[str, dict[str, str]] = {
     "downgrade": RESUMES,
     "upgrade": {
         **RESUMES,
-        "allow-edited": "Run though revisions were edited or deleted after they were run.",
-        "allow-loss": "TABLE[.COLUMN] may be dropped with what it holds.",
-        "backup": "Back up the database first, a server's too.",
+        "allow-edited": "Upgrade although applied revisions were edited or deleted.",
+        "allow-loss": "TABLE[.COLUMN] may be dropped with its data.",
+        "backup": "Back up the database first, on a server too.",
     },
     "migrate": FLAGS,
     "revision": FLAGS,

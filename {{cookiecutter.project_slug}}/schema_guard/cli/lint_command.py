@@ -25,9 +25,9 @@ pyproject.toml, or the oldest that is supported."""
 def lint_revisions(
     revisions: str | None, dialect: str | None, version: str | None, form: str
 ) -> None:
-    """Say what REVISIONS would do to a service that runs; by default what git's main has not.
+    """Check REVISIONS for unsafe operations; by default those that are not in git's main branch.
 
-    REVISIONS is a revision, or a range such as `0007:head`. Nothing is run, and no database asked.
+    REVISIONS is a revision, or a range such as `0007:head`. Nothing is run, no database is needed.
     The exit status is 1 if there is a finding.
     """
     # Nothing else needs the rules: they would slow every start.

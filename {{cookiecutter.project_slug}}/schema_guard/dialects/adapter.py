@@ -121,5 +121,5 @@ def ask_blockers(connection: Connection, query: TextClause, statement: str) -> l
     try:
         found = list(connection.scalars(query, {"statement": statement}))
     except SQLAlchemyError:  # MySQL shows other users' transactions to whom it trusts
-        return ["somebody whom this user may not see"]
-    return found or ["somebody who has just ended"]
+        return ["a session that this user may not see"]
+    return found or ["a session that has just ended"]

@@ -106,8 +106,8 @@ class MySQLImpl(mysql.MySQLImpl):
             names = [element.target_fullname for element in key.elements]
             raise GuardError(
                 f"{orphans:,} rows of {key.table.name} refer by {', '.join(key.column_keys)} to no"
-                f" {', '.join(names)}. The foreign key {key.name} is there, and lets no more of"
-                " them in. Correct or delete them, then run the command again."
+                f" {', '.join(names)}. The foreign key {key.name} exists, and refuses"
+                " more of them. Correct or delete them, then run the command again."
             )
         return None
 

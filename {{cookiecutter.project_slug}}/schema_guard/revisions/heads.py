@@ -70,7 +70,7 @@ def rebase(scripts: ScriptDirectory, current: Iterable[str], mine: str | None) -
         own = [head for head in heads if is_shared(_script(scripts, head)) is False]
         if len(own) != 1:
             raise GuardError(
-                f"Which of {heads[0]} and {heads[1]} is not shared yet cannot be told from git:"
+                f"Which of {heads[0]} and {heads[1]} is not shared yet is not known from git:"
                 " name it, `flask db rebase REVISION`. Nothing was changed."
             )
         mine = own[0]

@@ -89,11 +89,11 @@ class LossError(GuardError):
             first += f" {kept}" if kept else ""
         else:
             lines = "".join(f"\n  {loss}" for loss in losses)
-            first = f"This upgrade would drop what holds data:{lines}\n{kept}"
+            first = f"This upgrade would drop tables or columns with data:{lines}\n{kept}"
         flags = " ".join(f"--allow-loss {shlex.quote(loss.what)}" for loss in losses)
         rules = sorted({loss.rule for loss in losses})
         comments = "".join(
-            f"\n    # schema_guard: allow {rule} -- why nobody needs them" for rule in rules
+            f"\n    # schema_guard: allow {rule} -- why they are not needed" for rule in rules
         )
         super().__init__(
             f"{first} If the data can go, back it up (`flask db backup`), then either\n"

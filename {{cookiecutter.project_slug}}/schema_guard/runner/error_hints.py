@@ -45,7 +45,7 @@ def remedy(error: BaseException, user: str | None) -> str:
     if disk_full(error):
         return "Make room on the disk of the database"
     if is_lock_timeout(error):
-        return "End what is in its way, or wait for a quieter time"
+        return "End what blocks it, or wait for a quieter time"
     if codes_of(error) & NOT_ALLOWED:
         return f"Have an administrator allow it to {user}" if user else "Make the file writable"
     return "Correct the revision"

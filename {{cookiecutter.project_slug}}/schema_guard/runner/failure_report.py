@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # or a container's platform waits for the process to end.
 REPLACED, INTERRUPTED = 30, 5
 UNKNOWN = (
-    "It is not known what was committed: the database does not answer. When it does, `flask db"
-    " current` and `flask db log` tell."
+    "It is not known what was committed: the database does not answer. When it does, run `flask db"
+    " current` and `flask db log`."
 )
 
 
@@ -110,7 +110,7 @@ def _failed(run: "GuardedRun", error: BaseException, where: str) -> GuardError:
         todo = "the next run drops it" if own else "drop it"
         lines.append(f"            The index {name} is invalid: {todo}.")
     run.connection.rollback()
-    goes_on = ": it goes on after what was kept" if found.kept else ""
+    goes_on = ": it continues after what was committed" if found.kept else ""
     lines.append(f"{what}, then run the command again{goes_on}.")
     return GuardError("\n".join(lines))
 

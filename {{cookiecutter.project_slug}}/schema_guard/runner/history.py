@@ -159,9 +159,9 @@ def report_changes(
     if found and allowed is False:
         lines = "".join(f"\n  {change}" for change in found)
         raise GuardError(
-            "What this database was made with is not what the code has now, so another database"
-            f" would become a different one:{lines}\n"
-            "Nothing was changed. Put the files back as they were, and make what they should do a"
+            "These revisions changed after they were applied here, so another database would become"
+            f" a different one:{lines}\n"
+            "Nothing was changed. Put the files back as they were, and make the change a"
             " new revision; or, if the schema is the same, `flask db upgrade --allow-edited`, which"
             " records them as they are now."
         )
@@ -194,7 +194,7 @@ def source_of(connection: Connection, revision: str) -> bytes:
         )
         source = connection.scalar(kept.order_by(columns.id.desc()).limit(1))
     if source is None:
-        raise GuardError(f"Nothing is recorded here of a revision {revision}: see `flask db log`.")
+        raise GuardError(f"There is no record of revision {revision}: see `flask db log`.")
     return source
 
 

@@ -39,7 +39,7 @@ ALL_OR_NOTHING = re.compile(r"TRUNCATE\b", re.IGNORECASE)
 TEMPORARY = re.compile(r"CREATE\s+(OR\s+REPLACE\s+)?(TEMP|TEMPORARY)\b", re.IGNORECASE)
 # Values that are new with every run of a revision.
 NEW_EACH_TIME = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
-NOTHING = "Nothing of this revision was kept."
+NOTHING = "Nothing of this revision was committed."
 # What a row of the journal tells of: a statement that was kept, a query, a statement that failed,
 # and one that a savepoint took back. All of them have answered the revision.
 STATEMENT, READ, FAILED, UNDONE = "statement", "read", "failed", "undone"
@@ -93,7 +93,7 @@ def _lasting(value: Any) -> Any:
 def tell(entries: list[Entry]) -> str:
     """Return what there is of a revision, for people."""
     lines = [f"            {entry.statement}" for entry in entries if entry.kind == STATEMENT]
-    return "\n".join(["Of this revision these were kept:", *lines]) if lines else NOTHING
+    return "\n".join(["Committed so far of this revision:", *lines]) if lines else NOTHING
 
 
 def ways(step: Step, *, repeated: bool = False) -> str:
@@ -108,9 +108,9 @@ def ways(step: Step, *, repeated: bool = False) -> str:
     command = f"flask db {step.direction}"
     run = "Only what is repeatable" if repeated else "Nothing"
     return (
-        f"{run} was run now. The ways on:\n"
+        f"{run} was run now. Choose one:\n"
         f"    {command} --resume=rerun  runs all of it again, if it may run twice\n"
-        f"    {command} --resume=skip   leaves out what was kept wherever it comes, runs the rest\n"
-        f"    by hand: undo what was kept, and `flask db stamp --purge` with {undone};"
+        f"    {command} --resume=skip   leaves out what was committed, and runs the rest\n"
+        f"    by hand: undo what was committed, and `flask db stamp --purge` with {undone};"
         f" or complete it, and stamp {completed}. Then run the command again."
     )

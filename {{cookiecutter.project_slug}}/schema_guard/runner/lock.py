@@ -73,8 +73,8 @@ def acquire(lock: Lock, running: str, wait: float) -> None:
         if now - started >= wait:
             raise GuardError(
                 f"{running}: {lock.holder()}. Waited {wait:g} seconds; nothing was changed. Try"
-                " again when it has ended, or end it if it hangs: what it has not committed is"
-                " undone then."
+                " again when it has ended. If it hangs, end it: what it has not committed is rolled"
+                " back."
             )
         if said == started or now - said >= REPEAT:
             said = now

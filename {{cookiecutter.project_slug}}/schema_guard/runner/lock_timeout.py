@@ -55,7 +55,7 @@ def pause(connection: Connection, statement: str, attempt: int) -> None:
         err=True,
     )
     for blocker in adapter(connection.dialect).blockers(connection, statement):
-        click.echo(f"  In its way: {shorten(blocker)}", err=True)
+        click.echo(f"  Blocked by: {shorten(blocker)}", err=True)
     time.sleep(random.uniform(*PAUSE) * attempt)  # noqa: S311 - no secret
 
 

@@ -54,14 +54,14 @@ def _message(connection: Connection, scripts: ScriptDirectory, current: list[str
         ways.append("run the code that has it, a newer release, say")
     target = _target(kept)
     if target and history.knows(scripts, target):
-        undo = f"take back {', '.join(kept)} (what was added is dropped), by the files that the"
-        ways.append(f"{undo} database has kept:\n  flask db downgrade {target}")
+        undo = f"undo {', '.join(kept)} (what was added is dropped), with the files that the"
+        ways.append(f"{undo} database has stored:\n  flask db downgrade {target}")
     if kept:
         commands = "".join(f"\n  {way_back(revision, folder)}" for revision in kept)
         ways.append(f"have the files here, as they were run:{commands}")
     if not ways:
         return where
-    ways.append("in development, begin anew: `flask --debug db drop`, `flask db prepare`.")
+    ways.append("in development, start over: `flask --debug db drop`, `flask db prepare`.")
     return f"{where}\n{_listed(ways)}"
 
 
@@ -145,7 +145,7 @@ def _script(revision: str, path: Path) -> Script:
         spec.loader.exec_module(module)
     except Exception as error:
         raise GuardError(
-            f"The file of revision {revision} that the database has kept cannot be read here:"
+            f"The file of revision {revision}, stored in the database, cannot be read here:"
             f" {cause(error)}. Nothing was changed. Go back to the branch that it was run from."
         ) from error
     return Script(module, revision, str(path))

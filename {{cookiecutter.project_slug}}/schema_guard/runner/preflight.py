@@ -105,7 +105,7 @@ def in_the_way(reasons: list[str]) -> GuardError:
     if len(reasons) == 1:
         return GuardError(reasons[0])
     listed = "".join(f"\n\n{number}. {each}" for number, each in enumerate(reasons, 1))
-    return GuardError(f"{len(reasons)} things are in the way. Nothing was changed.{listed}")
+    return GuardError(f"{len(reasons)} problems. Nothing was changed.{listed}")
 
 
 def _half_done(run: Losses, step: Any) -> bool:

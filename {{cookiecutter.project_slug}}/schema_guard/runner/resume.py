@@ -181,7 +181,7 @@ class Earlier:
         edited = " It was edited since." if self.edited else ""
         self.lost = GuardError(
             f"The {self.step.direction} of revision {self.step.revision} was interrupted, and"
-            f" cannot go on by itself: {what}.{edited} {tell(self.kept)}\n"
+            f" cannot continue: {what}.{edited} {tell(self.kept)}\n"
             f"{ways(self.step, repeated=self.repeated)}"
         )
         return self.lost
@@ -269,7 +269,7 @@ def read(connection: Connection, step: Step, resume: str = "") -> Earlier:
     raise GuardError(
         f"The {half.direction} of revision {half.revision} was interrupted."
         f" {tell(entries)}\nRun `flask db {half.direction}` to complete it; or"
-        " undo by hand what was kept, then `flask db stamp --purge`, with the revision"
+        " undo by hand what was committed, then `flask db stamp --purge`, with the revision"
         " that the database is then at."
     )
 
