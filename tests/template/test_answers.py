@@ -358,6 +358,7 @@ EXPECTED = {
     "bin/setup",
     "docs/changing-the-schema.md",
     "docs/deploying.md",
+    "docs/flask-migrate.md",
     "docs/recovery.md",
     "docs/settings.md",
     "docs/troubleshooting.md",
