@@ -26,7 +26,7 @@ def main() -> None:
     wanted = bool(ANSWERS["setup"]) or override == "yes"
     status = setup["main"](None if wanted else setup["STEPS"][:1])
     if status != 0:
-        print(f"\nThe project is kept, in {project}")
+        print(f"\nThe project stays in {project}")
     elif not wanted:
         print(f"\nThe project is in {project}; nothing is installed yet. To go on:")
         print(f"  {setup['resume']()}")
@@ -39,4 +39,4 @@ if __name__ == "__main__":
         main()
     except (Exception, KeyboardInterrupt):  # noqa: BLE001 - no fault may cost the project
         traceback.print_exc()
-        print(f"The project is kept, in {Path.cwd()}")
+        print(f"The project stays in {Path.cwd()}")

@@ -54,7 +54,7 @@ def problems(
         found.append(f"database is {answers['database']!r}: choose sqlite, postgresql or mysql.")
     if environ.get(SETUP_VARIABLE, "no").lower() not in ("yes", "no"):
         found.append(
-            f"{SETUP_VARIABLE} is {environ[SETUP_VARIABLE]!r} in the environment: say yes or no."
+            f"{SETUP_VARIABLE} is {environ[SETUP_VARIABLE]!r} in the environment: set yes or no."
         )
     return found
 

@@ -172,7 +172,7 @@ def test_overwriting_keeps_the_settings(bake: Baker, environ: Mapping[str, str])
     )
 
     assert outcome.status == 0, outcome.output
-    assert ".env is there" in outcome.output
+    assert ".env exists" in outcome.output
     assert (project.path / ".env").read_text() == before
 
 
@@ -248,7 +248,7 @@ def test_a_folder_in_a_repository_gets_none_of_its_own(
 
     project = bake({"PYTHONDONTWRITEBYTECODE": "1"}, folder=tmp_path, setup="yes")
 
-    assert "repository is there" in project.output
+    assert "repository exists" in project.output
     assert not (project.path / ".git").exists()
     # Bytecode of what the service imports is compiled all the same, and of nothing else.
     site = next(project.path.glob(".venv/lib/*/site-packages"))
@@ -279,7 +279,7 @@ def test_a_fault_of_the_template_keeps_the_project(
 
     assert outcome.status == 0
     assert "ZeroDivisionError" in outcome.output
-    assert f"The project is kept, in {tmp_path / 'demo'}" in outcome.output
+    assert f"The project stays in {tmp_path / 'demo'}" in outcome.output
     assert (tmp_path / "demo" / "wsgi.py").exists()
 
 
@@ -290,7 +290,7 @@ def test_no_network(bake: Baker, no_uv: Mapping[str, str], installer: str) -> No
 
     by_hook = Outcome(0, project.output)
     assert_stopped(by_hook, "requirements", "[Cc]onnect", project.path)
-    assert f"The project is kept, in {project.path}" in project.output
+    assert f"The project stays in {project.path}" in project.output
     assert done(project.output) == ["settings", "environment"]
 
 
@@ -425,7 +425,7 @@ def test_ctrl_c_in_the_middle(tmp_path: Path, environ: Mapping[str, str]) -> Non
     project = tmp_path / "demo"
     outcome = Outcome(process.returncode, (printed + rest).decode())
     assert_stopped(outcome, "requirements", "Ctrl-C", project)
-    assert f"The project is kept, in {project}" in outcome.output
+    assert f"The project stays in {project}" in outcome.output
     resumed = resume(outcome, environ, tmp_path)
     assert resumed.status == 0, resumed.output
     assert done(resumed.output) == STEPS
