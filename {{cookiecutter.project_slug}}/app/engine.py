@@ -69,7 +69,8 @@ def limit_statements(engine: Engine, seconds: float) -> None:
     """Have the server stop statements that run too long.
 
     Args:
-        engine: the application's; migrations lift the limit, see schema_guard/dialects/server_connection.py.
+        engine: the application's; migrations lift the limit,
+            see schema_guard/dialects/server_connection.py.
         seconds: 0 for no limit. SQLite knows none, MySQL limits SELECT only.
     """
     milliseconds = round(seconds * 1000)
