@@ -87,6 +87,12 @@ class Service:
         """The name of SQLAlchemy's dialect; MariaDB's is mysql."""
         return self.engine.dialect.name
 
+    def invoke(self, *words: str, status: int = 0) -> str:
+        """Run a command of `flask db`; return its output."""
+        result = self.app.test_cli_runner().invoke(args=["db", *words])
+        assert result.exit_code == status, result.output
+        return result.output
+
     def models(self, *tables: Model) -> None:
         """Have these models from now on."""
         self.metadata = sa.MetaData(naming_convention=CONVENTION)

@@ -23,8 +23,8 @@ def fail(project: Project, url: str, body: str) -> str:
         current = project.flask("db", "current", DATABASE_URL=url)
     assert outcome.status == 1
     assert "Traceback" not in outcome.output
-    assert "0001" in current.output
-    assert "0002" not in current.output
+    assert "0001" in current.output.splitlines()
+    assert "1 revision is pending: 0002. Run: flask db upgrade" in current.output
     return outcome.output[outcome.output.index("Error: ") :]
 
 
@@ -189,7 +189,7 @@ def test_a_revision_that_commits_is_complete(
     with revisions(any_project, {"0002": body}):
         upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
         assert upgraded.status == 0, upgraded.output
-        assert "0002" in any_project.flask("db", "current", DATABASE_URL=url).output
+        assert "0002 (head)" in any_project.flask("db", "current", DATABASE_URL=url).output
         again = any_project.flask("db", "upgrade", DATABASE_URL=url)
         assert again.status == 0, f"{dbms}: {again.output}"
         assert "Running upgrade" not in again.output

@@ -45,7 +45,7 @@ def test_the_answer_to_a_commit_is_lost(
         with cutting(port, here.exists, after=after) as through:
             proxied = url.replace(f":{port}/", f":{through}/")
             lost = any_project.flask("db", "upgrade", DATABASE_URL=proxied)
-        current = any_project.flask("db", "current", DATABASE_URL=url).output
+        current = any_project.flask("db", "current", DATABASE_URL=url).output.splitlines()
         told = outcomes(any_project, url)
         again = any_project.flask("db", "upgrade", DATABASE_URL=url)
 

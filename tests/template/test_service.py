@@ -163,7 +163,8 @@ def test_it_serves(project: Project, tmp_path: Path, server: str) -> None:
             assert only_in_debug not in page.text
         assert json.loads(service.get("/healthz").text) == {"status": "ok"}
         ready = service.get("/readyz")
-        assert (ready.status, json.loads(ready.text)["revision"]) == (200, "0001")
+        name = "0001 (The first tables: roles and users)"
+        assert (ready.status, json.loads(ready.text)["revision"]) == (200, name)
         missing = service.get("/nowhere", accept="application/json")
         assert (missing.status, json.loads(missing.text)["error"]) == (404, "Not Found")
         assert "<h1" in service.get("/nowhere").text
@@ -175,7 +176,7 @@ def test_debug_shows_where_to_go_on(project: Project) -> None:
         page = service.get("/").text
     assert str(project.path / "app" / "models") in page
     assert re.search(r"SQLite 3\.\d+", page)
-    assert ">0001<" in page
+    assert ">0001 (The first tables: roles and users)<" in page
     assert "flask db migrate" in page
 
 
@@ -224,7 +225,10 @@ def test_a_new_model_is_migrated(project: Project) -> None:
     with serve(project) as service:
         not_ready = service.get("/readyz")
         assert not_ready.status == 503
-        assert "at 0001, head is" in json.loads(not_ready.text)["reason"]
+        assert (
+            "at 0001 (The first tables: roles and users), head is"
+            in json.loads(not_ready.text)["reason"]
+        )
         upgraded = project.run(sys.executable, "bin/setup")
         assert upgraded.status == 0, upgraded.output
         assert "migrated to" in upgraded.output

@@ -13,7 +13,7 @@ from schema_guard.core import versions
 
 versions.check()
 
-from alembic import command  # noqa: E402 - after the check
+from alembic import command, util  # noqa: E402 - after the check
 from alembic.autogenerate import renderers  # noqa: E402
 from alembic.autogenerate.api import AutogenContext  # noqa: E402
 from alembic.autogenerate.render import (  # noqa: E402
@@ -55,6 +55,7 @@ __all__ = [
     "set_rowcount",
     "variants",
     "version_locations",
+    "without_status",
 ]
 
 render_body = _render_cmd_body
@@ -104,6 +105,22 @@ def installed(
             for name in ours:
                 registry.pop(name, None)
             registry.update(theirs)
+
+
+@contextmanager
+def without_status() -> Iterator[None]:
+    """Have Alembic's commands not say each of their steps meanwhile."""
+
+    @contextmanager
+    def silent(*_: Any, **__: Any) -> Iterator[None]:
+        yield
+
+    before = util.status, util.msg
+    util.status, util.msg = silent, lambda *_, **__: None
+    try:
+        yield
+    finally:
+        util.status, util.msg = before
 
 
 def in_batch(context: AutogenContext) -> bool:

@@ -2,16 +2,19 @@
 
 import logging
 import os
+import re
 from logging.config import fileConfig
 from typing import Any
 
+from alembic.util import CommandError
 from flask import current_app, has_app_context
 from flask.cli import NoAppException, ScriptInfo
 from sqlalchemy import Engine
 
 from schema_guard import compat
-from schema_guard.core.errors import GuardError
+from schema_guard.core.errors import GuardError, cause
 from schema_guard.core.model_errors import compared_models
+from schema_guard.core.noise import silence
 from schema_guard.operations.in_place import IMPLS
 from schema_guard.runner.command import run_migrations
 from schema_guard.runner.connection import changes_schema, migration_connection
@@ -46,6 +49,7 @@ def run(context: Any) -> None:
 
 def _run(context: Any) -> None:
     extension = current_app.extensions["migrate"]
+    silence()
     _configure_logging(context.config)
     options = {"target_metadata": extension.db.metadata, **_settings(context)}
     act = _print_sql if context.is_offline_mode() else _migrate
@@ -76,6 +80,10 @@ def _migrate(context: Any, engine: Any, options: dict[str, Any]) -> None:
         )
     with migration_connection(given.engine, locked=False) as connection:
         run_migrations(context, connection, options)
+    if compat.command_of(context.get_context()) == "check":
+        from schema_guard.autogenerate.describe import refuse_differences  # noqa: PLC0415 - slow
+
+        refuse_differences(context.get_context())
 
 
 def _configure_logging(config: Any) -> None:
@@ -100,5 +108,21 @@ def _configure_logging(config: Any) -> None:
 def _print_sql(context: Any, engine: Any, options: dict[str, Any]) -> None:
     """Print the SQL instead of running it (`--sql`); no connection is made."""
     context.configure(dialect_name=engine.dialect.name, literal_binds=True, **options)
-    with context.begin_transaction():
-        context.run_migrations()
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except (CommandError, GuardError):
+        raise
+    except Exception as error:
+        from schema_guard.runner.failure_report import place  # noqa: PLC0415 - slow
+
+        if not (where := place(error)):
+            raise
+        # What stands for the connection then.
+        if not re.search("NoneType|MockConnection", str(error)):
+            raise GuardError(f"{where} failed: {cause(error)}. Correct the revision.") from error
+        raise GuardError(
+            f"{where} reads the database, and `--sql` asks none. The SQL before it is complete. Run"
+            " `flask db upgrade` without --sql; or print the revisions before and after it, as in"
+            " `flask db upgrade --sql FROM:TO`, and run that one alone."
+        ) from error

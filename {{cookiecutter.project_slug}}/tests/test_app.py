@@ -26,7 +26,7 @@ def test_home_shows_dbms_revision_and_paths_in_debug_only(
 
     monkeypatch.setitem(app.config, "DEBUG", True)
     page = client.get("/").text
-    assert f">{head}<" in page
+    assert f">{head}" in page
     assert "models" in page
 
 

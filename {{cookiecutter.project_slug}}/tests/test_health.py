@@ -12,7 +12,8 @@ from app.extensions import db
 def test_ready_at_head(client: FlaskClient, head: str) -> None:
     answer = client.get("/readyz")
 
-    assert (answer.status_code, answer.json) == (200, {"status": "ready", "revision": head})
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "ready")
+    assert answer.get_json()["revision"].startswith(head)  # and its message
 
 
 def test_not_ready_behind_head(client: FlaskClient, session: Session, head: str) -> None:
@@ -22,7 +23,8 @@ def test_not_ready_behind_head(client: FlaskClient, session: Session, head: str)
     answer = client.get("/readyz")
 
     assert answer.status_code == 503
-    assert answer.json == {"status": "unavailable", "reason": f"at 0000, head is {head}"}
+    assert answer.get_json()["status"] == "unavailable"
+    assert answer.get_json()["reason"].startswith(f"at 0000, head is {head}")
 
 
 def test_an_outage_stops_readiness_but_not_liveness(

@@ -188,7 +188,7 @@ def test_branches_that_are_to_stay(service: Service) -> None:
     service.app.config["MIGRATION_TARGET"] = "heads"
     assert "migrated to 0001, 0002" in invoke(service, "prepare")
     assert "at 0001, 0002 already" in invoke(service, "prepare")
-    assert is_ready(service) == "0001, 0002"
+    assert is_ready(service) == "0001 (A change), 0002 (A change)"
     invoke(service, "upgrade", "shop@head")
     invoke(service, "upgrade", "heads")
 
@@ -210,5 +210,5 @@ def test_a_branch_that_depends_on_another(service: Service) -> None:
     label(other, depends_on=("0001",))
     service.upgrade(revision="heads")
     assert service.column("SELECT version_num FROM alembic_version") == ["0002"]
-    assert is_ready(service) == "0002"
+    assert is_ready(service) == "0002 (A change)"
     assert "at 0002 already" in invoke(service, "prepare")

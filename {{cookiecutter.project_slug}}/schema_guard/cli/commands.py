@@ -27,6 +27,7 @@ from schema_guard.revisions.heads import rebase as rebase_head
 from schema_guard.revisions.script_directory import (
     chosen_directory,
     current_heads,
+    message_of,
     script_directory,
     wanted_heads,
 )
@@ -129,11 +130,14 @@ def log(revision: str | None, output: Path | None) -> None:
                     f"Cannot write {output}: {error.strerror}. Name another file."
                 ) from None
             return
+        scripts = script_directory()
         for row in history.rows(connection):
+            messages = (message_of(scripts, each) for each in row.revision.split(", "))
+            said = "; ".join(filter(None, messages))
             taken = f"{row.seconds:.3f} s"
             click.echo(
                 f"{row.started_at:%Y-%m-%d %H:%M:%S} UTC  {row.direction} {row.revision}"
-                f"  {row.outcome}  {taken}  {row.by_whom}"
+                f"  {row.outcome}  {taken}  {row.by_whom}{said and f'  {said}'}"
             )
             if row.note:
                 click.echo(textwrap.indent(row.note, "    "))

@@ -12,9 +12,11 @@ import click
 from flask import current_app, g
 
 from schema_guard.autogenerate.questioner import FLAGS
+from schema_guard.cli.written import reported
 from schema_guard.core import manifest
 from schema_guard.core.errors import GuardError, trace
 from schema_guard.core.model_errors import compared_models
+from schema_guard.core.noise import verbosity
 from schema_guard.core.options import RERUN, SKIP, Options, given
 from schema_guard.revisions.environment import TEMPLATE, check_environment
 from schema_guard.revisions.script_directory import reading, sound_revisions
@@ -55,7 +57,7 @@ def extended(command: click.Command, *, is_own: bool) -> click.Command:
         own.append(click.Option(["-d", "--directory"], help=DIRECTORY))
     tells_more = any(parameter.name == "verbose" for parameter in command.params)
     if not tells_more:
-        own.append(option("verbose", "Show the traceback of an error."))
+        own.append(option("verbose", "Show all that Alembic says, and the traceback of an error."))
 
     @wraps(run)
     def callback(*args: Any, **kwargs: Any) -> Any:
@@ -72,7 +74,11 @@ def extended(command: click.Command, *, is_own: bool) -> click.Command:
             options = (
                 None if is_own else Options(**{k.replace("-", "_"): v for k, v in flags.items()})
             )
-            with _guarded(directory, options):
+            with (
+                verbosity(verbose=verbose),
+                _guarded(directory, options),
+                reported(command.name or "", verbose=verbose),
+            ):
                 return run(*args, **kwargs)
         except GuardError as error:
             if verbose:

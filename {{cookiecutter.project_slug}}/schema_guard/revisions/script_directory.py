@@ -3,7 +3,7 @@
 import re
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Connection
 
@@ -38,13 +39,14 @@ class SchemaState:
         return set(self.current) == set(self.heads)
 
     def describe(self) -> str:
-        """Return the state in one line, as in `0001`, or `at 0001, head is 0002`."""
-        heads = ", ".join(self.heads) or "none"
+        """Return the state in one line, as in `0002 (bio)`, or `at 0001 (users), head is 0002`."""
+        scripts = script_directory()
+        heads = named(scripts, self.heads) or "none"
         if self.at_head:
             return heads
         if not self.current:
             return f"no migration has run, head is {heads}"
-        return f"at {', '.join(self.current)}, head is {heads}"
+        return f"at {named(scripts, self.current)}, head is {heads}"
 
 
 def schema_state(connection: Connection) -> SchemaState:
@@ -54,6 +56,29 @@ def schema_state(connection: Connection) -> SchemaState:
         SQLAlchemyError: the database does not answer.
     """
     return SchemaState(current_heads(connection), wanted_heads(script_directory()))
+
+
+def named(scripts: ScriptDirectory, revisions: Iterable[str]) -> str:
+    """Return revisions with their messages, as in `0001 (users), 0002 (add users.bio)`."""
+    said = ((revision, message_of(scripts, revision)) for revision in revisions)
+    return ", ".join(
+        f"{revision} ({message})" if message else revision for revision, message in said
+    )
+
+
+def message_of(scripts: ScriptDirectory, revision: str) -> str:
+    """Return the message of a revision, the first lines of its file; empty without a file of it."""
+    try:
+        doc = scripts.get_revision(revision).doc
+    except CommandError:
+        return ""
+    return " ".join(doc.split()).rstrip(".")
+
+
+def unapplied(scripts: ScriptDirectory, current: Iterable[str]) -> list[str]:
+    """Return the revisions that an upgrade of a database to the heads runs, in that order."""
+    found = scripts.iterate_revisions("heads", tuple(current), implicit_base=True)
+    return [script.revision for script in found][::-1]
 
 
 def current_heads(connection: Connection) -> tuple[str, ...]:

@@ -7,15 +7,19 @@ for what runs revisions: it is imported when there is one to run.
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import click
 from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Connection
 
 from schema_guard import compat
 from schema_guard.core.model_errors import check_models
+from schema_guard.core.noise import listed_later
+from schema_guard.revisions.script_directory import current_heads
 from schema_guard.runner import history
 from schema_guard.runner.connection import changes_schema, exclusive
 from schema_guard.runner.pending import has_nothing_to_do
+from schema_guard.runner.progress import pending, report_state
 
 
 def run_migrations(context: Any, connection: Connection, settings: dict[str, Any]) -> None:
@@ -38,12 +42,17 @@ def run_migrations(context: Any, connection: Connection, settings: dict[str, Any
 
                 with exclusive(connection), _lost_files(context, connection):
                     run_guarded(context, connection, settings)
+            report_state(context, connection)
         else:
-            if compat.command_of(context.get_context()) in {"check", "revision"}:
+            command = compat.command_of(context.get_context())
+            if command in {"check", "revision"}:
                 check_models(current_app.extensions["migrate"].db)
                 history.report_changes(connection, context.script, allowed=None)
-            with context.begin_transaction():
+            quiet = listed_later() if command == "check" else nullcontext()
+            with quiet, context.begin_transaction():
                 context.run_migrations()
+            if command == "current" and (left := pending(context, current_heads(connection))):
+                click.echo(left, err=True)
     except CommandError as error:
         from schema_guard.runner.error_hints import explain  # noqa: PLC0415 - see above
 

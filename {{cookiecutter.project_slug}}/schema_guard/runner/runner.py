@@ -37,6 +37,7 @@ from schema_guard.runner.first_error import FirstError
 from schema_guard.runner.interrupts import Session, is_interrupted
 from schema_guard.runner.journal import Journal
 from schema_guard.runner.lock_timeout import may_be_tried_again, pause
+from schema_guard.runner.progress import report_step
 from schema_guard.runner.sessions import OwnConnections
 
 # What Alembic runs otherwise meanwhile.
@@ -228,7 +229,9 @@ class GuardedRun:
         else:
             self.journal.complete()
         self.completed.append((self.current.step.revision, self.current.step.direction))
-        self.record.add(self.current.end("done", self.losses.take()))
+        row = self.current.end("done", self.losses.take())
+        self.record.add(row)
+        report_step(row)
 
     def undo(self) -> None:
         """Forget what the transaction at hand did."""
