@@ -12,6 +12,12 @@ TABLES = (
 )
 
 
+def leave_an_orphan(connection: sa.Connection) -> None:
+    """Commit what the database refuses at the COMMIT only."""
+    connection.execute(sa.text("INSERT INTO child VALUES (1)"))
+    connection.commit()
+
+
 @pytest.mark.parametrize("dbms", ["postgresql"])
 def test_a_commit_that_fails_is_no_connection_that_does(service: Service) -> None:
     for statement in TABLES:
@@ -21,8 +27,7 @@ def test_a_commit_that_fails_is_no_connection_that_does(service: Service) -> Non
         pytest.raises(GuardError) as error,
         migration_connection(service.engine, locked=False) as connection,
     ):
-        connection.execute(sa.text("INSERT INTO child VALUES (1)"))
-        connection.commit()
+        leave_an_orphan(connection)
     assert "foreign key" in error.value.message.lower()
     assert "Cannot use the database" not in error.value.message
     assert "DATABASE_URL" not in error.value.message
