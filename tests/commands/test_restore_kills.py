@@ -84,7 +84,9 @@ def test_a_restore_that_is_interrupted(
     assert process.returncode == (143 if number == signal.SIGTERM else -number), output
     assert "Traceback" not in output
     if number == signal.SIGTERM:
-        there = "Nothing was changed." if server.is_postgresql else "The database may hold a part"
+        there = (
+            "Nothing was changed." if server.is_postgresql else "The database may hold only a part"
+        )
         assert f"Interrupted by SIGTERM. {there}" in output
     if number == signal.SIGKILL and server.is_postgresql:
         # The server has not noticed: its session keeps the lock for as long as it runs.
