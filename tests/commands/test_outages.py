@@ -102,7 +102,7 @@ def refused(outcome: Outcome) -> str:
 
 
 def test_set_up_without_a_server_says_how_to_get_one(project: Project, database: str) -> None:
-    assert "The project is kept" in project.output
+    assert "The project stays in" in project.output
     assert re.search(r"Cause: .*nothing listens at 127\.0\.0\.1:\d+", project.output)
     assert "As an administrator of the server, once:" in project.output
     lines = {

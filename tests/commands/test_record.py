@@ -225,7 +225,7 @@ def test_a_revision_edited_half_way(any_project: Project, url: str) -> None:
         upgraded = any_project.flask("db", "upgrade", DATABASE_URL=url)
 
     assert lost.status == other.status == 1
-    assert "The upgrade of revision 0002 was interrupted, and cannot go on" in lost.output
+    assert "The upgrade of revision 0002 was interrupted, and cannot continue" in lost.output
     assert "it now comes to `CREATE TABLE quarter" in lost.output
     assert "CREATE TABLE quarter" in lost.output
     assert "CREATE TABLE half" in lost.output
