@@ -39,7 +39,7 @@ def run(url: str, *arguments: str) -> dict[str, int]:
 
 
 def test_each_way_of_reading_is_completed_or_refused(url: str) -> None:
-    ended = run(url, "cases", "12")
+    ended = run(url, "cases", "18")
     assert ended["done"] > 20
     assert ended["rerun"] > 0
 

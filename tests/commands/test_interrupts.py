@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -230,6 +231,8 @@ def asking(
 
 def read(terminal: int) -> bytes:
     """Return what comes from a terminal; nothing when the other end is closed."""
+    ready, _, _ = select.select([terminal], [], [], 60)
+    assert ready, "it says nothing any more, and does not end"
     try:
         return os.read(terminal, 4096)
     except OSError:  # so Linux says it

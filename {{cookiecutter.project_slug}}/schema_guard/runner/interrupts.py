@@ -6,7 +6,9 @@ whatever it does.
 
 How: the handler of both signals raises KeyboardInterrupt, in the main thread, as soon as Python
 runs there. Drivers may be in C until the server answers. So the signals also wake a thread, which
-has the server cancel the statement: the driver returns, and Python runs.
+has the server cancel the statement: the driver returns, and Python runs. A signal that comes just
+before the system is asked to wait, for an answer at a question say, does not end that wait: the
+thread sends it again until Python has run.
 """
 
 import os
@@ -31,6 +33,8 @@ DEFAULTS: dict[signal.Signals, Any] = {
 }
 # Seconds that a second signal gives Python to end the process in order.
 LAST_CHANCE = 1
+# Seconds after which a signal that Python has not taken is sent again.
+AGAIN_AFTER = 0.2
 # Seconds that the process waits for the server to be told what to cancel.
 PATIENCE = 5
 # What a shell adds to a signal's number for the exit status.
@@ -69,11 +73,17 @@ class Watch:
         self.cancel: Callable[[], None] | None = None
         self.reader, self.writer = socket.socketpair()
         self.writer.settimeout(0)  # as Python demands
+        self.main = threading.get_ident()
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.cancelling: threading.Thread | None = None
+        self.over = threading.Event()
+        self.resent = 0  # that the thread has not seen come yet
+        self.resending = False
 
     def handle(self, number: int, _frame: object) -> None:
         """Interrupt the main thread; called by Python between two of its steps."""
+        if self.received and self.resending:
+            return  # our own, when Python had taken the first one after all
         self.received.append(number)
         raise KeyboardInterrupt
 
@@ -88,14 +98,15 @@ class Watch:
         try:
             yield
         finally:
+            self.over.set()
+            if self.cancelling is not None:
+                self.cancelling.join(PATIENCE)
             for number in ours:
                 signal.signal(number, DEFAULTS[number])
             signal.set_wakeup_fd(wakes)
             self.writer.close()
             self.thread.join()
             self.reader.close()
-            if self.cancelling is not None:
-                self.cancelling.join(PATIENCE)
 
     def _read(self) -> None:
         """Take signals as they come, whatever the main thread does."""
@@ -104,18 +115,27 @@ class Watch:
             number = byte[0]
             if number not in NAMES:
                 continue
+            if self.resent:
+                self.resent -= 1
+                continue
             count += 1
             if count == 1:
-                self.cancelling = threading.Thread(target=self._cancel, daemon=True)
+                self.cancelling = threading.Thread(target=self._cancel, args=(number,), daemon=True)
                 self.cancelling.start()
             else:
                 timer = threading.Timer(LAST_CHANCE, self._end, (count, number))
                 timer.daemon = True
                 timer.start()
 
-    def _cancel(self) -> None:
+    def _cancel(self, number: int) -> None:
         if self.cancel is not None:
             self.cancel()
+        if not hasattr(signal, "pthread_kill"):  # Windows, where a console ends its own waits
+            return
+        while not self.over.wait(AGAIN_AFTER) and not self.received:
+            self.resending = True
+            self.resent += 1
+            signal.pthread_kill(self.main, number)
 
     def _end(self, count: int, number: int) -> None:
         """End the process if the main thread has not taken the signal: it is somewhere in C."""
