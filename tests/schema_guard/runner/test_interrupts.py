@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,25 @@ def test_one_that_does_not_end_the_wait_of_the_main_thread(number: signal.Signal
 
     assert interrupted.value.exit_code == 128 + number
     assert signal.getsignal(number) is interrupts.DEFAULTS[number]
+
+
+def test_what_follows_is_not_cancelled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = []
+
+    def cancel() -> None:
+        time.sleep(0.2)  # as a server at some distance takes
+        order.append("cancelled")
+
+    @interrupts.interruptible()
+    def work() -> None:
+        monkeypatch.setattr(interrupts._watch, "cancel", cancel)  # noqa: SLF001 - as `cancellable` does
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            order.append("looked what there is")
+            raise
+
+    with pytest.raises(interrupts.CommandInterruptedError):
+        work()
+
+    assert order == ["cancelled", "looked what there is"]

@@ -76,6 +76,7 @@ class Watch:
         self.main = threading.get_ident()
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.cancelling: threading.Thread | None = None
+        self.cancelled = threading.Event()
         self.over = threading.Event()
         self.resent = 0  # that the thread has not seen come yet
         self.resending = False
@@ -85,6 +86,8 @@ class Watch:
         if self.received and self.resending:
             return  # our own, when Python had taken the first one after all
         self.received.append(number)
+        # Or what is asked of the database after it, to say what there is, would be cancelled too.
+        self.cancelled.wait(PATIENCE)
         raise KeyboardInterrupt
 
     @contextmanager
@@ -130,6 +133,7 @@ class Watch:
     def _cancel(self, number: int) -> None:
         if self.cancel is not None:
             self.cancel()
+        self.cancelled.set()
         if not hasattr(signal, "pthread_kill"):  # Windows, where a console ends its own waits
             return
         while not self.over.wait(AGAIN_AFTER) and not self.received:
