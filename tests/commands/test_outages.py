@@ -192,16 +192,24 @@ def test_a_server_that_demands_tls(project: Project, server: Server, authority: 
         )
         outcome = prepare(project, with_query(url, checked))
         assert outcome.status == 0, outcome.output
-        tests = project.run(project.tool("pytest"), "-q", DATABASE_URL=with_query(url, checked))
+        secure = with_query(url, checked)
+        tests = project.run(project.tool("pytest"), "-q", DATABASE_URL=secure)
         assert tests.status == 0, tests.output
+        # The programs that dump connect with TLS too.
+        file = str(authority / f"{url.get_backend_name()}.sql")
+        assert project.flask("seed", DATABASE_URL=secure).status == 0
+        saved = project.flask("db", "backup", file, DATABASE_URL=secure)
+        assert saved.status == 0, saved.output
+        restored = project.flask("db", "restore", file, "--yes", DATABASE_URL=secure)
+        assert restored.status == 0, restored.output
 
         trustme.CA().cert_pem.write_to_path(authority / "another.pem")
         checked = {
             name: value.replace(pem, str(authority / "another.pem"))
             for name, value in checked.items()
         }
-        line = refused(prepare(project, with_query(url, checked)))
-        assert "shows another certificate" in line
+        wrong = with_query(url, checked)
+        assert "shows another certificate" in refused(prepare(project, wrong))
 
 
 def with_query(url: URL, query: dict[str, str]) -> str:
