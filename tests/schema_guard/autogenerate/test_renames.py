@@ -40,7 +40,10 @@ def test_a_column_is_renamed_with_all_that_refers_to_it(service: Service) -> Non
         service.run("INSERT INTO posts (id, author) VALUES (99, 'nobody')")
 
 
-def test_a_table_is_renamed_and_a_column_of_it(service: Service) -> None:
+def test_a_table_is_renamed_and_a_column_of_it(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "alembic.autogenerate")
     service.models(users(), posts())
     fill(service)
     names = service.names("users", "posts")
@@ -51,6 +54,8 @@ def test_a_table_is_renamed_and_a_column_of_it(service: Service) -> None:
     assert "--rename-table users:people" in refused
     text = service.change("rename-table=users:people", "rename=people.name:login")
     assert "drop_table" not in text
+    assert "Renamed table 'users' to 'people'" in caplog.messages
+    assert "Renamed column 'users.name' to 'login'" in caplog.messages
     assert service.column("SELECT login FROM people ORDER BY id") == TEXTS
     assert service.column("SELECT bio FROM people ORDER BY id") == BIOS
     assert service.column("SELECT author FROM posts ORDER BY id") == TEXTS

@@ -96,6 +96,7 @@ class Autodetector:
             found = self._compare(renames)
         renames.columns = self._renamed_columns(found, renames)
         if renames.tables or renames.columns:
+            renames.log()
             made = renames.operations(self.context, self.metadata)
             found = [*made, *self._compare(renames)]
         self._ask_values(found)

@@ -6,6 +6,7 @@ How: autogenerate compares the models with the database as it will be once the r
 that it finds what else has changed, a type at the same time, say, and nothing twice.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from schema_guard.autogenerate.constraint_names import RenameName, followers
 from schema_guard.dialects.base import backend
 from schema_guard.online_ddl.render import render_rename_table
 
+# Where Alembic says what it has detected.
+logger = logging.getLogger("alembic.autogenerate")
 # What the second of two names that change places is called meanwhile.
 TEMPORARY = "_renamed"
 REFLECTED = (
@@ -93,6 +96,14 @@ class Renames:
             method = f"get_multi_{key}"
             setattr(show, method, self._translated(getattr(inspector, method)))
         return inspector
+
+    def log(self) -> None:
+        """Say what is renamed: Alembic has said that it was removed and added."""
+        for old, new in self.tables.items():
+            logger.info("Renamed table %r to %r", old, new)
+        for table, columns in self.columns.items():
+            for old, new in columns.items():
+                logger.info("Renamed column %r to %r", f"{self.before(table)}.{old}", new)
 
     def operations(self, context: MigrationContext, metadata: MetaData) -> list[MigrateOperation]:
         """Return what does it, in order, with the names that follow."""

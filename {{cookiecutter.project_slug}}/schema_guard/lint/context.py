@@ -12,6 +12,7 @@ from sqlalchemy import Column, Dialect, MetaData
 from sqlalchemy.types import NullType
 
 from schema_guard import compat
+from schema_guard.core.errors import cause
 from schema_guard.dialects.base import backend
 from schema_guard.dialects.server_version import Server, judged_for
 from schema_guard.lint.docs import section
@@ -25,7 +26,7 @@ from schema_guard.sql.tokens import split_name
 
 # What SQLite's ALTER TABLE does not know.
 IN_BATCH = ops.AddConstraintOp, ops.AlterColumnOp, ops.DropConstraintOp
-NO_RECIPE = "The code for this operation could not be written. From RULES.md:"
+NO_RECIPE = "The code for this operation could not be written"
 
 
 @dataclass
@@ -223,13 +224,15 @@ def _found(each: Rule, recorded: RecordedOperation, context: RuleContext) -> Fin
     """Return what a rule finds; where its recipe cannot be written, with the words of RULES.md."""
     try:
         yield from each.find(recorded, context)
-    except Exception:  # noqa: BLE001 - types and expressions of anybody's own are written here
-        yield name_of(recorded), in_words(each.name)
+    except Exception as error:  # noqa: BLE001 - types, expressions and rules of anybody's own run here
+        yield name_of(recorded), in_words(each.name, error)
 
 
-def in_words(name: str) -> str:
-    """Return what RULES.md says of a rule, in place of a recipe."""
-    return textwrap.indent(f"{NO_RECIPE}\n{section(name) or 'nothing'}", "# ")
+def in_words(name: str, error: Exception) -> str:
+    """Return why there is no recipe, and what RULES.md says of the rule."""
+    docs = section(name)
+    said = f"{NO_RECIPE} ({cause(error)})." + (f" From RULES.md:\n{docs}" if docs else "")
+    return textwrap.indent(said, "# ")
 
 
 def name_of(recorded: RecordedOperation) -> str:

@@ -15,6 +15,7 @@ Only what is certain is refused, since a right can come from many places:
 
 import re
 import secrets
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +56,7 @@ GRANTED = """
 
 
 @dataclass
-class Lacking:
+class Lacking(ABC):
     """What a user may not do, and what of it pending revisions do.
 
     Attributes:
@@ -81,9 +82,9 @@ class Lacking:
         if name and not schema:
             self.need(operation, str(name), revision)
 
+    @abstractmethod
     def need(self, operation: Any, table: str, revision: str) -> None:
         """Note what an operation needs, if the user may not do it."""
-        raise NotImplementedError
 
     def note(self, what: str, revision: str, grant: str) -> None:
         """Note that a revision needs what the user may not do, and what would let it."""

@@ -69,8 +69,8 @@ def _undoing(up: list[RecordedOperation], context: RuleContext) -> str:
     operations = [undone for recorded in reversed(up) if (undone := _undone(recorded.operation))]
     try:
         return context.code(*operations) if operations else "..."
-    except Exception:  # noqa: BLE001 - types and expressions of anybody's own are written here
-        return f"{in_words(IRREVERSIBLE)}\n..."
+    except Exception as error:  # noqa: BLE001 - types and expressions of anybody's own are written here
+        return f"{in_words(IRREVERSIBLE, error)}\n..."
 
 
 def _undone(operation: Any) -> Any:
